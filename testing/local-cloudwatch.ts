@@ -14,8 +14,8 @@
  * everything in memory, holds the limits of the real service, and misbehaves when told to (`options.fault`).
  *
  * A request travels: receive (decode, check against the limits) → fault → authorize → quota → act → answer.
- * Its limits and texts come from the service model logs/2014-03-28 and the documentation of PutLogEvents and of the
- * quotas (docs.aws.amazon.com/AmazonCloudWatch/latest/logs/cloudwatch_limits_cwl.html), read in 2026-10.
+ * Its limits come from the service model logs/2014-03-28 and the documentation of each call, both as shipped with
+ * @aws-sdk/client-cloudwatch-logs 3.1169.0, and from the quotas page (cloudwatch_limits_cwl); checked 2026-11.
  *
  * Where it differs from CloudWatch Logs: there is one account and one region; what is stored can be read at once, and
  * is not deleted when it expires; page tokens do not expire.
@@ -118,7 +118,7 @@ export interface LocalCloudWatchLogsOptions {
   allowedActions?: string[];
   /** The only access key that is known; another one is an UnrecognizedClientException. Default: any. */
   accessKeyId?: string;
-  /** The secret key to check signatures against: SignatureDoesNotMatch (InvalidSignatureException). Default: unchecked. */
+  /** The secret key by which every signature is checked; a wrong one is an InvalidSignatureException. Default: unchecked. */
   secretAccessKey?: string;
   /** Time that every answer is held back, in milliseconds. Default: 0. */
   delayMs?: number;

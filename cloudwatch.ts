@@ -809,37 +809,29 @@ function stringify(value: unknown): string {
   return writer.message();
 }
 
-// What JSON makes of each ASCII character inside of a string: written once in an event that is text, twice in an event
-// that is JSON. 0 length: as it is.
-const ESCAPED_ONCE = escapes((character) => JSON.stringify(character).slice(1, -1));
-const ESCAPED_TWICE = escapes((character) => {
-  const once = JSON.stringify(character).slice(1, -1);
-  return JSON.stringify(once).slice(1, -1);
-});
-
-function escapes(escape: (character: string) => string): (string | undefined)[] {
-  return Array.from({ length: 128 }, (_, code) => {
-    const character = String.fromCharCode(code);
-    const escaped = escape(character);
-    return escaped === character ? undefined : escaped;
-  });
-}
+/** What JSON makes of an ASCII character inside of a string. */
+const ESCAPED = Array.from({ length: 128 }, (_, code) => JSON.stringify(String.fromCharCode(code)).slice(1, -1));
+/** The same for a JSON string inside of a JSON string. */
+const ESCAPED_TWICE = ESCAPED.map((text) => JSON.stringify(text).slice(1, -1));
+/** 1 for the bytes of UTF-8 that stand for themselves. */
+const IS_CLEAN = Uint8Array.from({ length: 256 }, (_, byte) => (byte > 127 || ESCAPED[byte]?.length === 1 ? 1 : 0));
 
 /** The names that JSON events use themselves; a field of that name is kept with an underscore behind. */
 function isReserved(name: string): boolean {
-  return (
-    name === "level" || name === "message" || name === "error" || name === "part" || name === "truncatedBytes"
-  );
+  return name === "level" || name === "message" || name === "error" || name === "part" || name === "truncatedBytes";
 }
 
 /** Thrown inside of {@link EventWriter} when an event grows beyond everything that could be sent. */
 const TOO_LARGE = new RangeError("larger than the queue");
 
+/** Free bytes that every write leaves behind, so that punctuation needs no check. */
+const SLACK_BYTES = 64;
+
 /**
  * Writes one event at a time as PutLogEvents wants it, `{"timestamp":…,"message":"…"}`, into bytes that are used again.
  *
  * A JSON event is a JSON string inside of JSON: every quote and backslash is escaped twice. One walk over the value does
- * that, counts the size and survives whatever the value holds; stringifying twice and encoding costs about twice as much.
+ * that, counts the size and survives whatever the value holds, for the price of one JSON.stringify.
  */
 class EventWriter {
   bytes: Buffer = Buffer.allocUnsafeSlow(16_384);
@@ -847,12 +839,15 @@ class EventWriter {
   /** Where the message begins, and how many of the bytes since are escapes that the message does not count. */
   #start = 0;
   #escapes = 0;
+  /** What the bytes before `#start` say; a burst of events shares them. */
+  #timestamp = Number.NaN;
   /** Objects around the value that is being written, to find cycles. */
   readonly #ancestors: object[] = [];
+  #depth = 0;
   readonly #limitBytes: number;
 
   constructor(limitBytes: number) {
-    this.#limitBytes = limitBytes + 65_536;
+    this.#limitBytes = limitBytes;
   }
 
   /** UTF-8 bytes of the message and the overhead that the service counts. */
@@ -866,63 +861,55 @@ class EventWriter {
   }
 
   text(timestamp: number, text: string): void {
-    this.#begin(timestamp);
     // The service refuses an empty message.
-    this.#bounded(() => this.#string(text === "" ? " " : text, ESCAPED_ONCE));
-    this.#end();
+    this.#write(timestamp, () => this.#string(text === "" ? " " : text, ESCAPED));
   }
 
-  json(event: Draft): void {
-    this.#begin(event.timestamp);
-    this.#ascii("{");
-    this.#member("level", event.level.toUpperCase(), true);
-    this.#bounded(() => {
-      if (event.message !== undefined) this.#member("message", event.message, false);
-      if (event.fields !== undefined) this.#members(event.fields, true);
-      if (event.error !== undefined) this.#member("error", event.error, false);
+  json({ timestamp, level, message, fields, error }: Draft): void {
+    this.#write(timestamp, () => {
+      this.#ascii(OPENINGS[level]);
+      this.#escapes = 4;
+      if (message !== undefined) this.#member("message", message, false);
+      if (fields !== undefined) this.#fields(fields);
+      if (error !== undefined) this.#member("error", error, false);
+      this.#byte(CLOSING_BRACE);
     });
-    this.#ascii("}");
-    this.#end();
   }
 
   /** The JSON of a value, as a message of its own. */
   value(value: unknown): void {
-    this.#begin(0);
-    this.#bounded(() => this.#value(value, "") || this.#ascii("null"));
-    this.#end();
+    this.#write(0, () => this.#value(value, "") || this.#ascii("null"));
   }
 
-  /** What is larger than everything that could be sent is broken off: it has been found to be too large. */
-  #bounded(write: () => unknown): void {
+  #write(timestamp: number, message: () => unknown): void {
+    if (timestamp !== this.#timestamp) {
+      this.length = 0;
+      this.#ascii(`{"timestamp":${timestamp},"message":"`);
+      this.#start = this.length;
+      this.#timestamp = timestamp;
+    }
+    this.length = this.#start;
+    this.#escapes = 0;
+    this.#depth = 0;
     try {
-      write();
+      message();
     } catch (error) {
+      // Broken off: it has been found too large for whatever comes next.
       if (error !== TOO_LARGE) throw error;
     }
-  }
-
-  #begin(timestamp: number): void {
-    this.length = 0;
-    this.#ancestors.length = 0;
-    this.#ascii(`{"timestamp":${timestamp},"message":"`);
-    this.#start = this.length;
-    this.#escapes = 0;
-  }
-
-  #end(): void {
-    this.#ascii('"}');
+    this.#byte(QUOTE);
+    this.#byte(CLOSING_BRACE);
   }
 
   /** False where JSON has no such value: `undefined`. */
   #value(value: unknown, key: string): boolean {
-    if (this.length - this.#escapes > this.#limitBytes) throw TOO_LARGE;
     switch (typeof value) {
       case "string":
-        this.#quoted("", value, "");
+        this.#quoted(value);
         return true;
       case "number":
         if (Number.isFinite(value)) this.#ascii(String(value));
-        else this.#quoted("", String(value), "");
+        else this.#quoted(String(value));
         return true;
       case "boolean":
         this.#ascii(value ? "true" : "false");
@@ -934,54 +921,60 @@ class EventWriter {
         this.#ascii("null");
         return true;
       default:
-        this.#quoted("", textOf(value), "");
+        this.#quoted(textOf(value));
         return true;
     }
   }
 
   #object(value: object, key: string): boolean {
-    const depth = this.#ancestors.length;
-    if (depth > MAX_DEPTH || this.#ancestors.includes(value)) {
-      this.#quoted("", depth > MAX_DEPTH ? "[nested too deep]" : "[circular]", "");
+    const depth = this.#depth;
+    if (depth > MAX_DEPTH || this.#isWithin(value)) {
+      this.#quoted(depth > MAX_DEPTH ? "[nested too deep]" : "[circular]");
       return true;
     }
     const { length } = this;
     const escapes = this.#escapes;
-    this.#ancestors.push(value);
+    this.#ancestors[depth] = value;
+    this.#depth = depth + 1;
+    let written = true;
     try {
-      return this.#container(value, key);
+      written = this.#container(value, key);
     } catch (error) {
       if (error === TOO_LARGE) throw error;
-      // A revoked proxy, a toJSON or a trap that throws: this value is lost, its neighbours are not.
+      // A getter, a trap or a toJSON that throws: what can be read of this value is kept, its neighbours anyway.
       this.length = length;
       this.#escapes = escapes;
-      this.#quoted("", `[unreadable: ${reasonOf(error)}]`, "");
-      return true;
-    } finally {
-      this.#ancestors.length = depth;
+      const readable = isRecord(value) ? mergeFields(value) : undefined;
+      if (readable === undefined) this.#quoted(`[unreadable: ${reasonOf(error)}]`);
+      else this.#braces(readable);
     }
+    this.#depth = depth;
+    return written;
+  }
+
+  #isWithin(value: object): boolean {
+    for (let index = this.#depth - 1; index >= 0; index--) if (this.#ancestors[index] === value) return true;
+    return false;
   }
 
   #container(value: object, key: string): boolean {
     const prototype: unknown = Object.getPrototypeOf(value);
-    const plain = prototype === Object.prototype || prototype === null;
-    if (!plain && isError(value)) {
-      this.#error(value);
+    const isPlain = prototype === Object.prototype || prototype === null;
+    if (!isPlain && isError(value)) return this.#error(value);
+    const { toJSON } = value as { toJSON?: unknown };
+    if (typeof toJSON !== "function") {
+      if (isPlain) this.#braces(value);
+      else this.#contents(value);
       return true;
     }
-    const { toJSON } = value as { toJSON?: unknown };
-    if (typeof toJSON === "function") {
-      const json: unknown = toJSON.call(value, key);
-      if (types.isDate(value) && json === null) return this.#value(String(value), key);
-      if (typeof json !== "object" || json === null) return this.#value(json, key);
-      if (json !== value && this.#ancestors.includes(json)) return this.#value("[circular]", key);
-      this.#ancestors.push(json);
-      this.#contents(json);
-    } else if (plain) {
-      this.#braces(value);
-    } else {
-      this.#contents(value);
+    const json: unknown = toJSON.call(value, key);
+    if (typeof json !== "object" || json === null) {
+      // JSON has no word for an invalid date.
+      return this.#value(json === null && types.isDate(value) ? String(value) : json, key);
     }
+    if (json !== value && this.#isWithin(json)) return this.#value("[circular]", key);
+    this.#ancestors[this.#depth++] = json;
+    this.#contents(json);
     return true;
   }
 
@@ -989,133 +982,191 @@ class EventWriter {
     if (Array.isArray(value)) this.#array(value);
     else if (types.isSet(value)) this.#array([...value]);
     else if (types.isMap(value)) {
-      const named = [...value.keys()].every((name) => typeof name === "string");
-      if (named) this.#braces(Object.fromEntries(value));
+      const isNamed = [...value.keys()].every((name) => typeof name === "string");
+      if (isNamed) this.#braces(Object.fromEntries(value));
       else this.#array([...value]);
     } else if (types.isBoxedPrimitive(value)) this.#value((value as { valueOf(): unknown }).valueOf(), "");
-    else if (types.isRegExp(value)) this.#value(String(value), "");
+    else if (types.isRegExp(value)) this.#quoted(String(value));
     else this.#braces(value);
   }
 
   #array(items: unknown[]): void {
-    this.#ascii("[");
+    this.#byte(OPENING_BRACKET);
     for (let index = 0; index < items.length; index++) {
-      if (index > 0) this.#ascii(",");
-      if (!this.#value(read(items, index), String(index))) this.#ascii("null");
+      if (index > 0) this.#byte(COMMA);
+      if (!this.#value(items[index], String(index))) this.#ascii("null");
     }
-    this.#ascii("]");
+    this.#byte(CLOSING_BRACKET);
   }
 
   #braces(value: object): void {
-    this.#ascii("{");
+    this.#byte(OPENING_BRACE);
     this.#members(value as Fields, false);
-    this.#ascii("}");
+    this.#byte(CLOSING_BRACE);
   }
 
-  /** `top`: these are the fields of a JSON event, behind its level. */
-  #members(fields: Fields, top: boolean): void {
-    let first = !top;
-    for (const name of Object.keys(fields)) {
-      let key = name;
-      if (top && isReserved(name)) {
-        do key += "_";
-        while (Object.hasOwn(fields, key));
-      }
-      if (this.#member(key, read(fields, name), first)) first = false;
+  /** The fields of a JSON event, behind its level. */
+  #fields(fields: Fields): void {
+    const { length } = this;
+    const escapes = this.#escapes;
+    try {
+      this.#members(fields, true);
+    } catch (error) {
+      if (error === TOO_LARGE) throw error;
+      this.length = length;
+      this.#escapes = escapes;
+      this.#members(mergeFields(fields) ?? {}, true);
     }
   }
 
-  #member(name: string, value: unknown, first: boolean): boolean {
+  #members(fields: Fields, isTop: boolean): void {
+    let isFirst = !isTop;
+    // For-in is a tenth of the whole walk faster than Object.keys.
+    for (const name in fields) {
+      if (!Object.prototype.hasOwnProperty.call(fields, name)) continue;
+      const value = fields[name];
+      if (value === undefined) continue;
+      const key = isTop && isReserved(name) ? freeName(name, fields) : name;
+      if (this.#member(key, value, isFirst)) isFirst = false;
+    }
+  }
+
+  #member(name: string, value: unknown, isFirst: boolean): boolean {
     const { length } = this;
     const escapes = this.#escapes;
-    this.#quoted(first ? "" : ",", name, ":");
+    if (!isFirst) this.#byte(COMMA);
+    this.#quoted(name);
+    this.#byte(COLON);
     if (this.#value(value, name)) return true;
     this.length = length;
     this.#escapes = escapes;
     return false;
   }
 
-  /** An Error's own way to hold its content: none of it is enumerable. */
-  #error(error: object): void {
-    const names = ["name", "message", "stack", "cause", "errors", ...Object.keys(error)];
-    this.#ascii("{");
-    let first = true;
-    for (const name of new Set(names)) {
-      if (name in error && this.#member(name, read(error, name), first)) first = false;
+  /** An Error's own way to hold its content: little of it is enumerable. */
+  #error(error: Error): true {
+    this.#byte(OPENING_BRACE);
+    let isFirst = true;
+    for (const name of new Set(["name", "message", "stack", "cause", "errors", ...Object.keys(error)])) {
+      if (name in error && this.#member(name, read(error, name), isFirst)) isFirst = false;
     }
-    this.#ascii("}");
+    this.#byte(CLOSING_BRACE);
+    return true;
   }
 
-  /** `"text"` inside of a JSON event, with ASCII around it. */
-  #quoted(before: string, text: string, behind: string): void {
-    this.#ascii(before);
-    this.#ascii('\\"');
+  /** A string in quotes, inside of a JSON event. */
+  #quoted(text: string): void {
+    this.#byte(BACKSLASH);
+    this.#byte(QUOTE);
     this.#string(text, ESCAPED_TWICE);
-    this.#ascii('\\"');
-    this.#ascii(behind);
+    this.#byte(BACKSLASH);
+    this.#byte(QUOTE);
     this.#escapes += 2;
+  }
+
+  #byte(byte: number): void {
+    this.bytes[this.length++] = byte;
   }
 
   #ascii(text: string): void {
     this.#reserve(text.length);
-    const { bytes } = this;
-    let at = this.length;
-    for (let index = 0; index < text.length; index++) bytes[at++] = text.charCodeAt(index);
-    this.length = at;
+    const { bytes, length } = this;
+    for (let index = 0; index < text.length; index++) bytes[length + index] = text.charCodeAt(index);
+    this.length = length + text.length;
   }
 
-  /** UTF-8 and escapes in one pass over the characters; a lone surrogate becomes U+FFFD. */
-  #string(text: string, escaped: (string | undefined)[]): void {
-    for (let index = 0; index < text.length; ) {
-      if (this.length - this.#escapes > this.#limitBytes) throw TOO_LARGE;
-      const stop = Math.min(text.length, index + 4_096);
-      // Seven bytes: a control character, escaped twice.
-      this.#reserve(7 * 4_097);
+  /** UTF-8 and escapes. A lone surrogate becomes U+FFFD. */
+  #string(text: string, escaped: readonly string[]): void {
+    // Short ASCII, which most strings are: quicker by hand than by a call into the runtime.
+    let at = this.length;
+    let index = 0;
+    if (text.length < 64) {
+      this.#reserve(7 * text.length);
       const { bytes } = this;
-      let at = this.length;
-      for (; index < stop; index++) {
+      for (; index < text.length; index++) {
         const code = text.charCodeAt(index);
-        if (code < 0x80) {
-          const escape = escaped[code];
-          if (escape === undefined) {
-            bytes[at++] = code;
-          } else {
-            for (let i = 0; i < escape.length; i++) bytes[at++] = escape.charCodeAt(i);
-            // `\"` `\\\"` grow by two, `\n` `\\n` and `\u0000` `\\u0000` by one.
-            this.#escapes += escaped === ESCAPED_ONCE ? escape.length - 1 : escape.length === 4 ? 2 : 1;
-          }
-        } else if (code < 0x800) {
-          bytes[at++] = 0xc0 | (code >> 6);
-          bytes[at++] = 0x80 | (code & 0x3f);
-        } else if ((code & 0xf800) !== 0xd800) {
-          bytes[at++] = 0xe0 | (code >> 12);
-          bytes[at++] = 0x80 | ((code >> 6) & 0x3f);
-          bytes[at++] = 0x80 | (code & 0x3f);
-        } else {
-          const point = text.codePointAt(index) as number;
-          if (point > 0xffff) {
-            bytes[at++] = 0xf0 | (point >> 18);
-            bytes[at++] = 0x80 | ((point >> 12) & 0x3f);
-            bytes[at++] = 0x80 | ((point >> 6) & 0x3f);
-            bytes[at++] = 0x80 | (point & 0x3f);
-            index++;
-          } else {
-            bytes[at++] = 0xef;
-            bytes[at++] = 0xbf;
-            bytes[at++] = 0xbd;
-          }
-        }
+        if (code > 127) break;
+        if (IS_CLEAN[code] === 1) bytes[at++] = code;
+        else at = this.#escape(code, escaped, at);
       }
       this.length = at;
+      if (index === text.length) return;
+    }
+    for (; index < text.length; ) {
+      // In pieces, so that a string of any length ends at the limit. No piece ends inside of a surrogate pair.
+      let end = Math.min(text.length, index + 65_536);
+      if (end < text.length && text.charCodeAt(end) >> 10 === LOW_SURROGATE) end++;
+      this.#reserve(3 * (end - index));
+      const start = this.length;
+      this.length += this.bytes.write(index === 0 && end === text.length ? text : text.slice(index, end), start);
+      this.#escapeFrom(start, escaped);
+      index = end;
     }
   }
 
+  /** Writes what an ASCII character becomes; returns where the next one goes. */
+  #escape(code: number, escaped: readonly string[], at: number): number {
+    const text = escaped[code] as string;
+    for (let index = 0; index < text.length; index++) this.bytes[at + index] = text.charCodeAt(index);
+    this.#escapes += text.length - (escaped === ESCAPED ? 1 : (ESCAPED[code] as string).length);
+    return at + text.length;
+  }
+
+  /** Escapes what was written from `start` on: makes room, then moves and escapes from the end. */
+  #escapeFrom(start: number, escaped: readonly string[]): void {
+    let grown = 0;
+    for (let index = start; index < this.length; index++) {
+      const byte = this.bytes[index] as number;
+      if (IS_CLEAN[byte] === 0) grown += (escaped[byte] as string).length - 1;
+    }
+    if (grown === 0) return;
+    this.#reserve(grown);
+    const { bytes } = this;
+    let to = this.length + grown;
+    for (let index = this.length - 1; to > index + 1; index--) {
+      const byte = bytes[index] as number;
+      if (IS_CLEAN[byte] === 1) {
+        bytes[--to] = byte;
+      } else {
+        to -= (escaped[byte] as string).length;
+        this.#escape(byte, escaped, to);
+      }
+    }
+    this.length += grown;
+  }
+
   #reserve(bytes: number): void {
-    if (this.length + bytes <= this.bytes.length) return;
-    const grown = Buffer.allocUnsafeSlow(Math.max(2 * this.bytes.length, this.length + bytes));
+    if (this.length + bytes + SLACK_BYTES > this.bytes.length) this.#grow(bytes);
+  }
+
+  #grow(bytes: number): void {
+    if (this.length - this.#escapes > this.#limitBytes) throw TOO_LARGE;
+    const grown = Buffer.allocUnsafeSlow(2 * (this.length + bytes + SLACK_BYTES));
     grown.set(this.bytes.subarray(0, this.length));
     this.bytes = grown;
   }
+}
+
+const QUOTE = 0x22;
+const COMMA = 0x2c;
+const COLON = 0x3a;
+const OPENING_BRACKET = 0x5b;
+const BACKSLASH = 0x5c;
+const CLOSING_BRACKET = 0x5d;
+const OPENING_BRACE = 0x7b;
+const CLOSING_BRACE = 0x7d;
+/** The upper six bits of the second half of a surrogate pair. */
+const LOW_SURROGATE = 0xdc00 >> 10;
+
+/** How a JSON event of each level begins. */
+const OPENINGS = Object.fromEntries(
+  Object.keys(LEVELS).map((level) => [level, `{\\"level\\":\\"${level.toUpperCase()}\\"`]),
+) as Record<Level, string>;
+
+function freeName(name: string, fields: Fields): string {
+  do name += "_";
+  while (Object.hasOwn(fields, name));
+  return name;
 }
 
 // ════════════════════════════════════════════════ 8 · Size ══════════════════════════════════════════════════
@@ -1174,7 +1225,7 @@ function cutAt(text: string, from: number, limitBytes: number, inJson: boolean):
   let bytes = 0;
   for (let index = from; index < text.length; ) {
     const point = text.codePointAt(index) as number;
-    if (point < 0x80) bytes += (inJson && ESCAPED_ONCE[point]?.length) || 1;
+    if (point < 0x80) bytes += inJson ? (ESCAPED[point] as string).length : 1;
     else bytes += point < 0x800 ? 2 : point < 0x10000 ? 3 : 4;
     if (bytes > limitBytes) return index;
     index += point < 0x10000 ? 1 : 2;
@@ -1244,14 +1295,14 @@ class Batch {
   /** Where the events of the newest millisecond begin, and what stood before them. */
   #tail = { length: 0, events: 0, size: 0, last: 0 };
 
-  constructor(id: number, stream: LogStream, capacity: number) {
+  constructor(id: number, stream: LogStream, bytes: Buffer = Buffer.allocUnsafeSlow(16_384)) {
     this.id = id;
     this.stream = stream;
-    this.bytes = Buffer.allocUnsafeSlow(capacity);
+    this.bytes = bytes;
   }
 
   static of(id: number, stream: LogStream, events: LogEvent[]): Batch {
-    const batch = new Batch(id, stream, 16_384);
+    const batch = new Batch(id, stream);
     const writer = new EventWriter(LIMITS.maxBatchBytes);
     for (const { timestamp, message } of events) {
       writer.text(timestamp, message);
@@ -1286,12 +1337,13 @@ class Batch {
   }
 
   /** Moves the events of the newest millisecond into a batch of their own; `undefined` where there are no others. */
-  cutTail(id: number): Batch | undefined {
+  cutTail(id: number, bytes: Buffer | undefined): Batch | undefined {
     const tail = this.#tail;
     if (!this.sorted || tail.events === 0) return undefined;
-    const batch = new Batch(id, this.stream, this.bytes.length);
-    this.bytes.copy(batch.bytes, 0, tail.length, this.length);
+    const batch = new Batch(id, this.stream, bytes);
     batch.length = this.length - tail.length;
+    if (batch.length > batch.bytes.length) batch.bytes = Buffer.allocUnsafeSlow(2 * batch.length);
+    this.bytes.copy(batch.bytes, 0, tail.length, this.length);
     batch.events = this.events - tail.events;
     batch.size = this.size - tail.size;
     batch.first = this.last;
@@ -1324,8 +1376,6 @@ class Batch {
   }
 }
 
-const COMMA = 0x2c;
-
 /** Accepted events and what became of them. */
 class Queue {
   /** Events dropped because the queue was full, until a notice in the log stream tells of them. */
@@ -1338,6 +1388,8 @@ class Queue {
   #open: Batch | undefined;
   #sealed: Batch[] = [];
   readonly #inFlight = new Set<Batch>();
+  /** Bytes of batches that are done, to be used again: new memory costs more than what is written into it. */
+  readonly #spare: Buffer[] = [];
   /** Batches up to this one go without waiting to be full. */
   #dueId = -1;
   #nextId = 0;
@@ -1391,7 +1443,7 @@ class Queue {
     let batch = this.#open;
     if (batch !== undefined && !this.#fits(batch, stream, timestamp, size)) batch = this.#turn(batch, stream, timestamp, size);
     if (batch === undefined) {
-      batch = new Batch(this.#nextId++, stream, 16_384);
+      batch = new Batch(this.#nextId++, stream, this.#spare.pop());
       this.#open = batch;
       this.#dueIn(this.#settings.flushIntervalMs);
     }
@@ -1482,7 +1534,7 @@ class Queue {
   /** Seals a batch that cannot take the next event. Returns the batch that can, if there is one already. */
   #turn(batch: Batch, stream: LogStream, timestamp: number, size: number): Batch | undefined {
     // Events of one millisecond travel together: where the next event belongs to the newest one, that one moves on.
-    const tail = timestamp === batch.last && batch.stream === stream ? batch.cutTail(this.#nextId) : undefined;
+    const tail = timestamp === batch.last && batch.stream === stream ? batch.cutTail(this.#nextId, this.#spare.pop()) : undefined;
     this.#seal(batch);
     batch.full = true;
     if (tail !== undefined) {
@@ -1538,6 +1590,7 @@ class Queue {
     } else {
       this.#count(batch, outcome);
       this.#bytes -= batch.size;
+      if (this.#spare.length <= this.#settings.maxInFlight) this.#spare.push(batch.bytes);
     }
     this.#notify();
     this.#pump();

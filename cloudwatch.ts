@@ -39,12 +39,17 @@ Rooms
 */
 
 // ═══════════════════════════════════════════════ 2 · Imports ════════════════════════════════════════════════
-import type * as Sdk from "@aws-sdk/client-cloudwatch-logs";
-import { randomBytes, randomInt } from "node:crypto";
-import { writeSync } from "node:fs";
+
+import { AsyncLocalStorage } from "node:async_hooks";
+import { createHash, randomBytes, randomInt } from "node:crypto";
+import * as fs from "node:fs";
+import * as net from "node:net";
 import { constants, hostname } from "node:os";
-import { basename } from "node:path";
-import { inspect, types } from "node:util";
+import { basename, join, relative } from "node:path";
+import { Writable } from "node:stream";
+import { StringDecoder } from "node:string_decoder";
+import { format as formatArguments, inspect, types } from "node:util";
+import type * as Sdk from "@aws-sdk/client-cloudwatch-logs";
 
 // ═══════════════════════════════════════════════ 3 · Limits ═════════════════════════════════════════════════
 
@@ -225,6 +230,11 @@ export interface CloudwatchLoggerOptions {
    * @defaultValue `"json"`
    */
   format?: "json" | "text" | (string & {}) | ((event: FormatEvent) => string) | undefined;
+  /**
+   * Names whose values become `"[redacted]"`: a bare name at any depth, a dotted path from the top, `*` for one level.
+   * @defaultValue `[]`
+   */
+  redact?: readonly string[] | undefined;
   /** Also print each event to the console. @defaultValue `false` */
   console?: boolean | undefined;
   /** What happens to an event over `maxEventBytes`. @defaultValue `"error"` */
@@ -241,6 +251,14 @@ export interface CloudwatchLoggerOptions {
   maxInFlight?: number | undefined;
   /** Bound on accepted, not yet acknowledged events: message bytes + 26 each. @defaultValue `67_108_864` */
   maxQueueBytes?: number | undefined;
+  /** Gzip requests where that makes them smaller, until an endpoint refuses it. @defaultValue `false` */
+  compress?: boolean | undefined;
+  /**
+   * Crash safety: an event is in a file of this directory before its call returns, until it is acknowledged. What a
+   * process that died has left is sent by the next logger of the same log group. The directory is created for its owner
+   * only; loggers and processes may share it.
+   */
+  spoolDirectory?: string | undefined;
   /** What `close()` and the exit of the process may take at most, ms. @defaultValue `8_000` */
   closeTimeoutMs?: number | undefined;
   /** Signals on which all loggers are closed before the signal takes effect. @defaultValue `[]` */
@@ -289,6 +307,8 @@ class Reporter {
   /** Losses without content, gathered until the timer, `flush`, `close` or the exit tells them. */
   readonly #gathered = new Map<DroppedReason, Loss>();
   #timer: NodeJS.Timeout | undefined;
+  /** Within a callback: what it prints on a captured console is no event. */
+  isTelling = false;
 
   constructor(options: CloudwatchLoggerOptions) {
     const print = rateLimited((text) => writeStderr(`cwlogger: ${text}\n`));
@@ -302,7 +322,7 @@ class Reporter {
   }
 
   error(code: string, message: string, cause?: unknown): void {
-    quietly(this.#onError, new CloudwatchLoggerError(code, message, cause));
+    this.#tell(this.#onError, new CloudwatchLoggerError(code, message, cause));
   }
 
   loss(reason: Loss["reason"], events: LogEvent[], cause?: Error): void {
@@ -312,7 +332,18 @@ class Reporter {
       loss.to = Math.max(loss.to, timestamp);
     }
     if (cause) loss.cause = cause;
-    if (loss.count > 0) quietly(this.#onLoss, loss);
+    if (loss.count > 0) this.#tell(this.#onLoss, loss);
+  }
+
+  /** A callback of the user's may throw, or return a promise that is rejected. */
+  #tell<T>(callback: (value: T) => unknown, value: T): void {
+    this.isTelling = true;
+    try {
+      Promise.resolve(callback(value)).catch(() => {});
+    } catch {
+      // Its own trouble; there is nobody left to tell.
+    }
+    this.isTelling = false;
   }
 
   gather(reason: DroppedReason, count: number, timestamp: number): void {
@@ -332,7 +363,7 @@ class Reporter {
     this.#timer = undefined;
     const losses = [...this.#gathered.values()];
     this.#gathered.clear();
-    for (const loss of losses) quietly(this.#onLoss, loss);
+    for (const loss of losses) this.#tell(this.#onLoss, loss);
   }
 }
 
@@ -350,6 +381,7 @@ const DEFAULTS = Object.freeze({
   flushIntervalMs: 1_000,
   maxInFlight: 4,
   maxQueueBytes: 67_108_864,
+  compress: false,
   closeTimeoutMs: 8_000,
   closeOnSignals: [],
 });
@@ -374,6 +406,8 @@ export class CloudwatchLogger {
   readonly #fields: Fields | undefined;
   /** Weight of the threshold; a child without one follows its parent. */
   #threshold: number | undefined;
+  /** Fields of the callbacks of `withFields` that are running. */
+  #scope: AsyncLocalStorage<Fields | undefined> | undefined;
 
   /**
    * @param logGroupName 1 to 512 characters of `. _ - / # A-Z a-z 0-9`, or `null`: no CloudWatch, every event is printed.
@@ -472,6 +506,59 @@ export class CloudwatchLogger {
     return new CloudwatchLogger(this.#core as never, child);
   }
 
+  /**
+   * Runs a callback in which every event of this logger and its children carries `fields`, in awaited continuations and
+   * timers that it starts, too. Returns what the callback returns.
+   *
+   * @example
+   * ```ts
+   * app.use((request, _response, next) => logger.withFields({ requestId: request.id }, next));
+   * ```
+   */
+  withFields<T>(fields: object, callback: () => T): T {
+    this.#scope ??= new AsyncLocalStorage();
+    return this.#scope.run(mergeFields(this.#scope.getStore(), fields), callback);
+  }
+
+  /**
+   * Turns `console.debug`, `log`, `info`, `warn` and `error` into events as well; they still print. Returns the function
+   * that undoes it.
+   */
+  captureConsole(): () => void {
+    const levels = { debug: "debug", log: "info", info: "info", warn: "warn", error: "error" } as const;
+    let isActive = true;
+    const restore = (Object.keys(levels) as (keyof typeof levels)[]).map((method) => {
+      const original = console[method];
+      const captured = (...values: unknown[]) => {
+        original.apply(console, values);
+        if (isActive) this.#capture(levels[method], values);
+      };
+      console[method] = captured;
+      return () => {
+        if (console[method] === captured) console[method] = original;
+      };
+    });
+    return () => {
+      // Whoever has wrapped the console since then keeps calling what is there now.
+      isActive = false;
+      for (const undo of restore) undo();
+    };
+  }
+
+  /**
+   * An object-mode Writable for pino, winston, bunyan, morgan or `source.pipe(…)`. Lines are sent as they are, records
+   * in the format of this logger; the host decides about levels. `end()` waits for delivery and leaves the logger open.
+   * It never emits `'error'`.
+   *
+   * @example
+   * ```ts
+   * const log = pino(logger.stream());
+   * ```
+   */
+  stream(): Writable {
+    return new LogWritable(this.#core, () => this.#context(), false);
+  }
+
   /** Counts of events so far. `logged === delivered + rejected + dropped + pending`, at every moment. */
   stats(): Stats {
     return this.#core.queue.stats();
@@ -506,27 +593,66 @@ export class CloudwatchLogger {
 
   #log(level: Level, message: unknown, fields: object | undefined): void {
     const core = this.#core;
-    core.log(level, Date.now(), message, this.#fields, fields, core.wantsCaller ? callerName(this.#log) : undefined, true);
+    const caller = core.wantsCaller ? callerName(this.#log) : undefined;
+    core.log("call", level, Date.now(), message, this.#context(), fields, caller);
+  }
+
+  #capture(level: Level, values: unknown[]): void {
+    // What the logger itself prints, or a callback of it, is no event.
+    if (this.#core.isBusy || !this.isLevelEnabled(level)) return;
+    const message = values.length === 1 ? values[0] : attempt(() => formatArguments(...values), "[unreadable]");
+    this.#core.log("console", level, Date.now(), message, this.#context(), undefined, undefined);
+  }
+
+  /** The fields of this logger, then those of the callbacks it runs in, outer ones first. */
+  #context(): Fields | undefined {
+    let fields = this.#fields;
+    for (let logger: CloudwatchLogger | undefined = this; logger !== undefined; logger = logger.#parent) {
+      const scope = logger.#scope?.getStore();
+      if (scope !== undefined) fields = mergeFields(scope, fields === this.#fields ? undefined : fields);
+    }
+    return fields === this.#fields ? fields : mergeFields(this.#fields, fields);
   }
 }
 
+/**
+ * The stream of a logger of its own, which `end()` closes: a target of `pino.transport`. Options that pino adds are
+ * ignored.
+ *
+ * @throws {TypeError | RangeError} as the constructor of {@link CloudwatchLogger} does.
+ * @example
+ * ```ts
+ * const log = pino(pino.transport({ target: "cwlogger", options: { logGroupName: "my-app" } }));
+ * ```
+ */
+export default function transport(options: { logGroupName: string | null } & CloudwatchLoggerOptions): Writable {
+  const known = Object.entries(options).filter(([name]) => Object.hasOwn(RULES, name));
+  const settings = validate(options.logGroupName, Object.fromEntries(known));
+  const core = new Core(options.logGroupName, settings);
+  return new LogWritable(core, () => settings.fields, true);
+}
+
 type ChildOptions = CloudwatchLoggerOptions & { parent?: CloudwatchLogger };
+
+/** Where an event comes from. Only a `call` may throw; what came from the console has been printed. */
+type Origin = "call" | "console" | "stream" | "notice";
 
 /** What a logger and its children share: the way from a call to the queue. */
 class Core {
   readonly streams: LogStreams;
   readonly queue: Queue;
   readonly wantsCaller: boolean;
+  readonly signals: readonly NodeJS.Signals[];
   readonly #settings: Settings;
   readonly #reporter: Reporter;
-  readonly #toNowhere: boolean;
+  readonly #isPrinter: boolean;
+  readonly #redaction: Redaction | undefined;
   /** `undefined` for JSON, which is written without an intermediate text. */
   readonly #format: ((event: FormatEvent, caller: string | undefined) => string) | undefined;
   /** One writer for each log call within a log call: getters and `toJSON` may log. */
   readonly #writers: EventWriter[] = [];
-  readonly signals: NodeJS.Signals[];
   #depth = 0;
-  #formatFailed = false;
+  #hasFormatFailed = false;
   /** Waiting for room, to tell of a gap. */
   #watch: Promise<void> | undefined;
   /** How much was logged when the last flush before the exit began. */
@@ -534,42 +660,67 @@ class Core {
   #closing: Promise<Stats> | undefined;
 
   constructor(logGroupName: string | null, settings: Settings) {
+    const { format, redact, closeOnSignals } = settings;
     this.#settings = settings;
-    this.#toNowhere = logGroupName === null;
+    this.#isPrinter = logGroupName === null;
     this.#reporter = new Reporter(settings);
+    this.#redaction = redact?.length ? new Redaction(redact) : undefined;
     this.streams = new LogStreams(settings.logStreamName);
-    const sender = new Sender(logGroupName ?? "", settings, this.streams, this.#reporter);
-    this.queue = new Queue(settings, this.streams, sender, this.#reporter);
-    this.#format = compileFormat(settings.format);
-    this.wantsCaller = typeof settings.format === "string" && settings.format.includes("{caller}");
-    this.signals = settings.closeOnSignals;
-    if (!this.#toNowhere) onProcessEnd(this);
+    this.queue = new Queue(logGroupName ?? "", settings, this.streams, this.#reporter);
+    this.#format = compileFormat(format);
+    this.wantsCaller = typeof format === "string" && format.includes("{caller}");
+    this.signals = closeOnSignals;
+    if (!this.#isPrinter) onProcessEnd(this);
   }
 
-  /** level → format → fit → queue. `mayThrow`: whether the caller hears of an oversize event, or `onLoss` does. */
+  /** Whether this is within a log call or a callback of the logger. */
+  get isBusy(): boolean {
+    return this.#depth > 0 || this.#reporter.isTelling;
+  }
+
+  /** level → format → fit → queue, for anything that a program logs. */
   log(
+    origin: Origin,
     level: Level,
     timestamp: number,
     message: unknown,
     base: Fields | undefined,
     fields: object | undefined,
     caller: string | undefined,
-    mayThrow: boolean,
   ): void {
-    if (this.#closing !== undefined) {
-      this.queue.drop("closed", 1, timestamp);
+    if (this.#refuses(origin, timestamp)) return;
+    const depth = this.#depth;
+    if (depth === MAX_NESTED_CALLS) {
+      this.#accept(origin, level, timestamp, this.#text(timestamp, "[logged while being logged, left out]"));
       return;
     }
-    const nested = this.#depth === MAX_NESTED_CALLS;
-    if (!nested) this.#depth++;
+    this.#writers[depth] ??= new EventWriter(this.#settings.maxQueueBytes, this.#redaction);
+    const writer = this.#writers[depth];
+    this.#depth = depth + 1;
     try {
-      const writer = (this.#writers[this.#depth] ??= new EventWriter(this.#settings.maxQueueBytes));
-      if (nested) writer.text(timestamp, `${level.toUpperCase()} [log call inside of log calls left out]`);
-      else this.#write(writer, level, timestamp, message, base, fields, caller);
-      this.#accept(writer, level, timestamp, mayThrow);
+      this.#write(writer, level, timestamp, message, base, fields, caller);
+      this.#accept(origin, level, timestamp, writer);
     } finally {
-      if (!nested) this.#depth--;
+      this.#depth = depth;
     }
+  }
+
+  /** fit → queue, for a line that a host has formatted. */
+  send(level: Level, timestamp: number, line: string): void {
+    if (this.#refuses("stream", timestamp)) return;
+    this.#accept("stream", level, timestamp, this.#text(timestamp, this.#redaction?.line(line) ?? line));
+  }
+
+  #refuses(origin: Origin, timestamp: number): boolean {
+    if (this.#closing === undefined || origin === "notice") return false;
+    this.queue.drop("closed", 1, timestamp);
+    return true;
+  }
+
+  #text(timestamp: number, text: string): EventWriter {
+    const writer = new EventWriter(this.#settings.maxQueueBytes);
+    writer.text(timestamp, text);
+    return writer;
   }
 
   /** Writes the event in the format of this logger. Never throws. */
@@ -583,12 +734,10 @@ class Core {
     caller: string | undefined,
   ): void {
     try {
-      const event = readEvent(level, timestamp, message, base, fields);
-      if (this.#format !== undefined) {
-        const text = this.#formatted(event, caller);
-        if (text !== undefined) return writer.text(timestamp, text);
-      }
-      writer.json(event);
+      const event = readEvent(level, timestamp, message, base, fields, this.#redaction);
+      const text = this.#format === undefined ? undefined : this.#formatted(event, caller);
+      if (text === undefined) writer.json(event);
+      else writer.text(timestamp, text);
     } catch (error) {
       // Nothing known gets here but an exhausted stack.
       writer.text(timestamp, `${level.toUpperCase()} [event left out: ${reasonOf(error)}]`);
@@ -596,83 +745,72 @@ class Core {
   }
 
   /** The text of a format other than JSON; `undefined` where a format function fails. */
-  #formatted(event: Draft, caller: string | undefined): string | undefined {
+  #formatted(draft: Draft, caller: string | undefined): string | undefined {
+    const { message = "", fields, error } = this.#redaction?.draft(draft) ?? draft;
     try {
-      const text: unknown = this.#format?.(
-        { ...event, message: event.message ?? "", fields: event.fields ?? {} },
-        caller,
-      );
+      const event = { ...draft, message, fields: mergeFields(fields) ?? {}, ...(error !== undefined && { error }) };
+      const text: unknown = this.#format?.(event, caller);
       if (typeof text === "string") return text;
       if (types.isPromise(text)) text.catch(() => {});
       throw new TypeError(`it returned ${typeof text}`);
-    } catch (error) {
-      if (!this.#formatFailed) this.#reporter.error("ERR_FORMAT", `The format function failed: ${reasonOf(error)}`);
-      this.#formatFailed = true;
+    } catch (failure) {
+      if (!this.#hasFormatFailed)
+        this.#reporter.error("ERR_FORMAT", `The format function failed: ${reasonOf(failure)}`);
+      this.#hasFormatFailed = true;
       return undefined;
     }
   }
 
-  #accept(writer: EventWriter, level: Level, timestamp: number, mayThrow: boolean): void {
-    if (this.#toNowhere) {
-      print(level, writer.message());
-      this.queue.countPrinted();
-      return;
-    }
-    if (this.#settings.console) print(level, writer.message());
+  #accept(origin: Origin, level: Level, timestamp: number, event: EventWriter): void {
     const { queue } = this;
-    const size = writer.size();
-    const { maxEventBytes = this.#settings.maxBatchBytes } = this.#settings;
-    if (size <= maxEventBytes) {
-      if (queue.admit(1, size, level, timestamp)) queue.append(timestamp, writer);
-    } else if (this.#settings.overflow === "error") {
+    const { console: isPrinted, overflow, maxBatchBytes, maxEventBytes = maxBatchBytes } = this.#settings;
+    if ((isPrinted || this.#isPrinter) && origin !== "console") print(level, event.message());
+    const size = event.size();
+    if (this.#isPrinter) {
+      queue.countPrinted();
+    } else if (size <= maxEventBytes) {
+      if (queue.admit(1, size, level, timestamp)) queue.append(timestamp, event);
+    } else if (overflow === "error") {
       queue.drop("oversize", 1, timestamp);
-      if (mayThrow) {
+      if (origin === "call") {
         const text = `Log event too large: ${size} bytes exceeds "maxEventBytes" of ${maxEventBytes}`;
         throw Object.assign(new RangeError(text), { code: "ERR_OVERSIZE" });
       }
-      this.#reporter.loss("oversize", [{ timestamp, message: writer.message() }]);
+      this.#reporter.loss("oversize", [{ timestamp, message: event.message() }]);
     } else {
-      const fit = this.#settings.overflow === "split" ? split : truncate;
-      const parts = fit(writer.message(), this.#format === undefined, maxEventBytes - LIMITS.eventOverheadBytes);
-      const sizes = parts.map((part) => Buffer.byteLength(part) + LIMITS.eventOverheadBytes);
-      if (queue.admit(parts.length, sizes.reduce((sum, bytes) => sum + bytes, 0), level, timestamp)) {
-        for (const part of parts) {
-          writer.text(timestamp, part);
-          queue.append(timestamp, writer);
-        }
+      const fit = overflow === "split" ? split : truncate;
+      const parts = fit(event.message(), maxEventBytes - LIMITS.eventOverheadBytes);
+      const bytes = sum(parts.map((part) => Buffer.byteLength(part) + LIMITS.eventOverheadBytes));
+      if (queue.admit(parts.length, bytes, level, timestamp)) {
+        for (const part of parts) queue.append(timestamp, this.#text(timestamp, part));
       }
     }
     if (level === "fatal") queue.hurry();
-    if (queue.gap !== undefined) this.#noticeGap();
+    if (queue.gap !== undefined) {
+      this.#watch ??= queue.room(0).then(() => {
+        this.#watch = undefined;
+        this.#tellGap();
+      });
+    }
   }
 
-  #noticeGap(): void {
-    this.#watch ??= this.queue.room().then(() => {
-      this.#watch = undefined;
-      this.#tellGap();
-    });
-  }
-
-  /** One WARN event says what the stream is missing. It takes its way past the lifecycle: `close` waits for it. */
+  /** One WARN event says what the stream is missing. */
   #tellGap(): void {
     const gap = this.queue.takeGap();
     if (gap === undefined) return;
     const from = new Date(gap.from).toISOString();
     const to = new Date(gap.to).toISOString();
     const message = `${gap.count} log events were dropped because the queue was full, from ${from} to ${to}`;
-    const timestamp = Date.now();
-    const writer = new EventWriter(this.#settings.maxQueueBytes);
-    this.#write(writer, "warn", timestamp, message, undefined, { dropped: gap.count, reason: "queueFull", from, to }, "");
-    this.#accept(writer, "warn", timestamp, false);
+    const fields = { dropped: gap.count, reason: "queueFull", from, to };
+    this.log("notice", "warn", Date.now(), message, undefined, fields, undefined);
   }
-
   async flush(timeoutMs?: number): Promise<Stats> {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<void>((resolve) => {
       if (timeoutMs !== undefined) timer = setTimeout(resolve, clampMs(timeoutMs));
     });
     await Promise.race([this.queue.drained(), late]);
-    if (this.queue.hasRoom && this.queue.gap !== undefined) {
+    if (this.queue.hasRoomFor(0) && this.queue.gap !== undefined) {
       this.#tellGap();
       await Promise.race([this.queue.drained(), late]);
     }
@@ -723,6 +861,7 @@ function readEvent(
   message: unknown,
   base: Fields | undefined,
   extra: object | undefined,
+  redaction: Redaction | undefined,
 ): Draft {
   const draft: Draft = { timestamp, level, message: undefined, fields: base };
   let given: object | undefined = extra ?? undefined;
@@ -741,10 +880,10 @@ function readEvent(
   } else if (isRecord(message)) {
     const { message: own, ...rest } = mergeFields(message) ?? {};
     if (isError(own)) draft.error ??= own;
-    if (own !== undefined) draft.message = textOf(isError(own) ? read(own, "message") : own);
+    if (own !== undefined) draft.message = textOf(isError(own) ? read(own, "message") : own, redaction);
     given = given === undefined ? rest : mergeFields(rest, given);
   } else {
-    draft.message = textOf(message);
+    draft.message = textOf(message, redaction);
   }
   if (given !== undefined) draft.fields = base === undefined ? (given as Fields) : mergeFields(base, given);
   return draft;
@@ -754,9 +893,7 @@ function compileFormat(
   format: Settings["format"],
 ): ((event: FormatEvent, caller: string | undefined) => string) | undefined {
   if (format === "json") return undefined;
-  if (typeof format === "function") {
-    return (event) => format({ ...event, fields: mergeFields(event.fields) ?? {} });
-  }
+  if (typeof format === "function") return (event) => format(event);
   const template = format === "text" ? "{level} {message}" : format;
   const complete = template.includes("{message}") ? template : `${template}{message}`;
   // Odd places hold the names of the placeholders.
@@ -772,7 +909,7 @@ function compileFormat(
       else if (piece === "message") text += messageWithError(event);
       else if (Object.hasOwn(event.fields, piece)) text += textOf(read(event.fields, piece));
     }
-    const rest = Object.entries(mergeFields(event.fields) ?? {}).filter(([name]) => !named.has(name));
+    const rest = Object.entries(event.fields).filter(([name]) => !named.has(name));
     return rest.length === 0 ? text : `${text} ${stringify(Object.fromEntries(rest))}`;
   };
 }
@@ -791,20 +928,20 @@ function errorText(error: unknown): string {
 }
 
 /** Any value as the text of a message. Never throws. */
-function textOf(value: unknown): string {
+function textOf(value: unknown, redaction?: Redaction): string {
   if (typeof value === "string") return value;
   if (typeof value === "function") return attempt(() => `[Function: ${value.name}]`, "[Function]");
   if (typeof value !== "object" || value === null) return String(value);
   if (attempt(() => value instanceof Uint8Array, false)) {
     return attempt(() => Buffer.from(value as Uint8Array).toString(), "[unreadable]");
   }
-  const json = stringify(value);
+  const json = stringify(value, redaction);
   return json.startsWith('"') ? (JSON.parse(json) as string) : json;
 }
 
 /** JSON of any value: as JSON.stringify writes it, but for the content that JSON.stringify would lose or throw at. */
-function stringify(value: unknown): string {
-  const writer = new EventWriter(LIMITS.maxBatchBytes * 64);
+function stringify(value: unknown, redaction?: Redaction): string {
+  const writer = new EventWriter(DEFAULTS.maxQueueBytes, redaction);
   writer.value(value);
   return writer.message();
 }
@@ -845,9 +982,13 @@ class EventWriter {
   readonly #ancestors: object[] = [];
   #depth = 0;
   readonly #limitBytes: number;
+  readonly #redaction: Redaction | undefined;
+  /** Names from the top of the event to the value that is being written, kept for redaction only. */
+  readonly #path: string[] = [];
 
-  constructor(limitBytes: number) {
+  constructor(limitBytes: number, redaction?: Redaction) {
     this.#limitBytes = limitBytes;
+    this.#redaction = redaction;
   }
 
   /** UTF-8 bytes of the message and the overhead that the service counts. */
@@ -891,6 +1032,7 @@ class EventWriter {
     this.length = this.#start;
     this.#escapes = 0;
     this.#depth = 0;
+    this.#path.length = 0;
     try {
       message();
     } catch (error) {
@@ -934,6 +1076,7 @@ class EventWriter {
     }
     const { length } = this;
     const escapes = this.#escapes;
+    const level = this.#path.length;
     this.#ancestors[depth] = value;
     this.#depth = depth + 1;
     let written = true;
@@ -944,6 +1087,7 @@ class EventWriter {
       // A getter, a trap or a toJSON that throws: what can be read of this value is kept, its neighbours anyway.
       this.length = length;
       this.#escapes = escapes;
+      this.#path.length = level;
       const readable = isRecord(value) ? mergeFields(value) : undefined;
       if (readable === undefined) this.#quoted(`[unreadable: ${reasonOf(error)}]`);
       else this.#braces(readable);
@@ -994,7 +1138,7 @@ class EventWriter {
     this.#byte(OPENING_BRACKET);
     for (let index = 0; index < items.length; index++) {
       if (index > 0) this.#byte(COMMA);
-      if (!this.#value(items[index], String(index))) this.#ascii("null");
+      if (!this.#item(items[index], String(index))) this.#ascii("null");
     }
     this.#byte(CLOSING_BRACKET);
   }
@@ -1015,6 +1159,7 @@ class EventWriter {
       if (error === TOO_LARGE) throw error;
       this.length = length;
       this.#escapes = escapes;
+      this.#path.length = 0;
       this.#members(mergeFields(fields) ?? {}, true);
     }
   }
@@ -1023,24 +1168,34 @@ class EventWriter {
     let isFirst = !isTop;
     // For-in is a tenth of the whole walk faster than Object.keys.
     for (const name in fields) {
-      if (!Object.prototype.hasOwnProperty.call(fields, name)) continue;
+      if (!Object.hasOwn(fields, name)) continue;
       const value = fields[name];
       if (value === undefined) continue;
       const key = isTop && isReserved(name) ? freeName(name, fields) : name;
-      if (this.#member(key, value, isFirst)) isFirst = false;
+      if (this.#member(name, value, isFirst, key)) isFirst = false;
     }
   }
 
-  #member(name: string, value: unknown, isFirst: boolean): boolean {
+  #member(name: string, value: unknown, isFirst: boolean, key = name): boolean {
     const { length } = this;
     const escapes = this.#escapes;
     if (!isFirst) this.#byte(COMMA);
-    this.#quoted(name);
+    this.#quoted(key);
     this.#byte(COLON);
-    if (this.#value(value, name)) return true;
+    if (this.#item(value, name)) return true;
     this.length = length;
     this.#escapes = escapes;
     return false;
+  }
+
+  /** The value behind a name or at an index, unless it is to be hidden. */
+  #item(value: unknown, name: string): boolean {
+    if (this.#redaction === undefined) return this.#value(value, name);
+    this.#path.push(name);
+    const isHidden = value !== undefined && this.#redaction.hides(this.#path);
+    const isWritten = this.#value(isHidden ? "[redacted]" : value, name);
+    this.#path.pop();
+    return isWritten;
   }
 
   /** An Error's own way to hold its content: little of it is enumerable. */
@@ -1147,6 +1302,35 @@ class EventWriter {
   }
 }
 
+/** What `redact` names. */
+class Redaction {
+  readonly #names: Set<string>;
+  readonly #paths: string[][];
+
+  constructor(redact: readonly string[]) {
+    const paths = redact.map((path) => path.replace(/\[(\w+|\*)\]/g, ".$1").split("."));
+    this.#names = new Set(paths.filter(({ length }) => length === 1).map(([name]) => name as string));
+    this.#paths = paths.filter(({ length }) => length > 1);
+  }
+
+  hides(path: readonly string[]): boolean {
+    const matches = (names: string[]) =>
+      names.length === path.length && names.every((name, index) => name === "*" || name === path[index]);
+    return this.#names.has(path.at(-1) as string) || this.#paths.some(matches);
+  }
+
+  /** A line that a host has formatted, if it is a JSON object. */
+  line(line: string): string {
+    return line.startsWith("{") ? attempt(() => stringify(JSON.parse(line), this), line) : line;
+  }
+
+  /** An event as formats other than JSON get it: copies, of which the values are hidden. */
+  draft({ message, fields, error }: Draft): Pick<Draft, "message" | "fields" | "error"> {
+    const top = JSON.parse(stringify({ message, error }, this)) as Pick<Draft, "message" | "error">;
+    return { ...top, fields: JSON.parse(stringify(fields ?? {}, this)) as Fields };
+  }
+}
+
 const QUOTE = 0x22;
 const COMMA = 0x2c;
 const COLON = 0x3a;
@@ -1172,8 +1356,8 @@ function freeName(name: string, fields: Fields): string {
 // ════════════════════════════════════════════════ 8 · Size ══════════════════════════════════════════════════
 
 /** One text of at most `limitBytes` UTF-8 bytes; a JSON event stays JSON and gains `truncatedBytes`. */
-function truncate(text: string, isJson: boolean, limitBytes: number): string[] {
-  const event = isJson ? parseEvent(text) : undefined;
+function truncate(text: string, limitBytes: number): string[] {
+  const event = parseEvent(text);
   if (event !== undefined) {
     const truncatedBytes = Buffer.byteLength(event.message);
     const room = limitBytes - Buffer.byteLength(JSON.stringify({ ...event, message: "", truncatedBytes }));
@@ -1186,8 +1370,8 @@ function truncate(text: string, isJson: boolean, limitBytes: number): string[] {
 }
 
 /** Texts of at most `limitBytes` UTF-8 bytes each; of a JSON event each is JSON with a piece of its message. */
-function split(text: string, isJson: boolean, limitBytes: number): string[] {
-  const event = isJson ? parseEvent(text) : undefined;
+function split(text: string, limitBytes: number): string[] {
+  const event = parseEvent(text);
   if (event !== undefined) {
     const part = { id: randomBytes(6).toString("hex"), index: text.length, count: text.length };
     const room = limitBytes - Buffer.byteLength(JSON.stringify({ ...event, message: "", part }));
@@ -1246,7 +1430,7 @@ interface LogStream {
 class LogStreams {
   readonly #template: string;
   readonly #perDay: boolean;
-  readonly #byDate = new Map<string, LogStream>();
+  readonly #byName = new Map<string, LogStream>();
   /** The last answer, and the time of day it holds for. */
   #current: LogStream | undefined;
   #day = Number.NaN;
@@ -1261,13 +1445,19 @@ class LogStreams {
     const day = this.#perDay ? Math.floor(timestamp / 86_400_000) : 0;
     if (this.#current !== undefined && (!this.#perDay || day === this.#day)) return this.#current;
     const date = new Date(day * 86_400_000).toISOString().slice(0, 10);
-    let stream = this.#byDate.get(date);
-    if (stream === undefined) {
-      stream = { name: this.#template.replaceAll("{date}", date), fresh: false };
-      this.#byDate.set(date, stream);
-    }
+    this.#current = this.named(this.#template.replaceAll("{date}", date));
     this.#day = day;
-    this.#current = stream;
+    return this.#current;
+  }
+
+  /** The log stream of that name, for events that were meant for it. */
+  named(name: string): LogStream {
+    if (this.#current?.name === name) return this.#current;
+    let stream = this.#byName.get(name);
+    if (stream === undefined) {
+      stream = { name, fresh: false };
+      this.#byName.set(name, stream);
+    }
     return stream;
   }
 
@@ -1290,6 +1480,8 @@ class Batch {
   last = Number.NEGATIVE_INFINITY;
   /** No more event goes in, and others may be in flight at the same time. */
   full = false;
+  /** Where the spool keeps the same bytes. */
+  file: SpoolFile | undefined;
   /** Timestamps ascend. Only a clock that was set back, or a host that brings its own times, breaks this. */
   sorted = true;
   /** Where the events of the newest millisecond begin, and what stood before them. */
@@ -1361,13 +1553,16 @@ class Batch {
   chronological(): Batch {
     if (this.sorted) return this;
     const events = this.list().sort((a, b) => a.timestamp - b.timestamp);
-    return Object.assign(Batch.of(this.id, this.stream, events), { full: this.full });
+    return Object.assign(Batch.of(this.id, this.stream, events), { full: this.full, file: this.file });
   }
 
   halves(): Batch[] {
     const events = this.list();
     const middle = events.length >> 1;
-    return [events.slice(0, middle), events.slice(middle)].map((half) => Batch.of(this.id, this.stream, half));
+    const halves = [events.slice(0, middle), events.slice(middle)];
+    const [head, tail] = halves.map((half) => Batch.of(this.id, this.stream, half)) as [Batch, Batch];
+    head.file = this.file;
+    return [head, tail];
   }
 
   /** Whether order could suffer, were both in flight: CloudWatch Logs orders by timestamp, then by arrival. */
@@ -1401,13 +1596,21 @@ class Queue {
   readonly #rejected: Stats["rejectedReasons"] = { tooOld: 0, tooNew: 0, expired: 0, invalid: 0 };
   readonly #dropped: Stats["droppedReasons"] = { oversize: 0, queueFull: 0, closed: 0, unsent: 0 };
   #draining: { upTo: number; done: () => void }[] = [];
-  #waitingForRoom: (() => void)[] = [];
+  #waitingForRoom: { bytes: number; done: () => void }[] = [];
+  readonly #spool: Spool | undefined;
+  /** Takes over what dead processes have left. */
+  #recovery: Promise<void> | undefined;
 
-  constructor(settings: Settings, streams: LogStreams, sender: Sender, reporter: Reporter) {
+  constructor(logGroupName: string, settings: Settings, streams: LogStreams, reporter: Reporter) {
+    const { spoolDirectory } = settings;
     this.#settings = settings;
     this.#streams = streams;
-    this.#sender = sender;
     this.#reporter = reporter;
+    this.#sender = new Sender(logGroupName, settings, streams, reporter);
+    if (spoolDirectory !== undefined) {
+      this.#spool = new Spool(spoolDirectory, logGroupName, reporter);
+      this.#recovery = Promise.resolve(this.#spool).then((spool) => this.#recover(spool));
+    }
   }
 
   stats(): Stats {
@@ -1441,13 +1644,15 @@ class Queue {
     const stream = this.#streams.at(timestamp);
     const size = event.size();
     let batch = this.#open;
-    if (batch !== undefined && !this.#fits(batch, stream, timestamp, size)) batch = this.#turn(batch, stream, timestamp, size);
+    if (batch !== undefined && !this.#fits(batch, stream, timestamp, size))
+      batch = this.#turn(batch, stream, timestamp, size);
     if (batch === undefined) {
       batch = new Batch(this.#nextId++, stream, this.#spare.pop());
       this.#open = batch;
       this.#dueIn(this.#settings.flushIntervalMs);
     }
     batch.append(timestamp, event);
+    this.#spool?.append(batch, event);
     this.#bytes += size;
     this.#logged++;
     const { maxBatchEvents, maxBatchBytes } = this.#settings;
@@ -1474,7 +1679,8 @@ class Queue {
   }
 
   /** Sends what is waiting; resolves when all that was accepted before has an outcome. */
-  drained(): Promise<void> {
+  async drained(): Promise<void> {
+    await this.#recovery;
     const upTo = this.#nextId - 1;
     this.#sender.wake();
     this.hurry();
@@ -1484,13 +1690,14 @@ class Queue {
     });
   }
 
-  get hasRoom(): boolean {
-    return this.#bytes <= QUEUE_ROOM * this.#settings.maxQueueBytes;
+  hasRoomFor(bytes: number): boolean {
+    return this.#bytes === 0 || this.#bytes + bytes <= QUEUE_ROOM * this.#settings.maxQueueBytes;
   }
 
-  room(): Promise<void> {
+  /** Resolves when there is plenty of room for so many bytes, or when nothing else is in the queue. */
+  room(bytes: number): Promise<void> {
     return new Promise((done) => {
-      this.#waitingForRoom.push(done);
+      this.#waitingForRoom.push({ bytes, done });
       this.#notify();
     });
   }
@@ -1501,20 +1708,54 @@ class Queue {
     return gap;
   }
 
-  /** Stops for good. What has no outcome yet is dropped, reported and returned. */
+  /** Stops for good. What has no outcome yet stays in the spool, or is dropped, reported and returned. */
   close(): LogEvent[] {
     clearTimeout(this.#timer);
     const cause = this.#sender.stop();
-    const events = this.#batches().flatMap((batch) => batch.list());
+    const left = this.#batches();
+    const spooled = left.filter(({ file }) => file !== undefined);
+    const events = left.filter(({ file }) => file === undefined).flatMap((batch) => batch.list());
+    this.#spool?.close();
     this.#open = undefined;
-    this.#sealed = [];
     this.#inFlight.clear();
+    // Still pending, for the next logger to send.
+    this.#sealed = spooled;
     this.#bytes = 0;
     this.#dropped.unsent += events.length;
     this.#reporter.loss("unsent", events, cause);
     this.#reporter.tellGathered();
-    this.#notify();
+    for (const { done } of this.#waitingForRoom.splice(0)) done();
+    for (const { done } of this.#draining.splice(0)) done();
     return events;
+  }
+
+  /** Takes what dead processes have left, as far as there is room for it. */
+  async #recover(spool: Spool): Promise<void> {
+    for await (const { logStreamName, events, file } of spool.recover()) {
+      const batch = Batch.of(this.#nextId++, this.#streams.named(logStreamName), events);
+      batch.file = file;
+      for (const part of this.#fitting(batch)) {
+        await this.room(part.size);
+        this.#bytes += part.size;
+        this.#logged += part.events;
+        this.#sealed.push(part.chronological());
+        this.#pump();
+      }
+    }
+  }
+
+  /** A batch of another process, whose limits may have been wider, as batches within the limits of this one. */
+  #fitting(batch: Batch): Batch[] {
+    const { maxBatchBytes, maxBatchEvents } = this.#settings;
+    if (batch.events === 1 || (batch.size <= maxBatchBytes && batch.events <= maxBatchEvents)) return [batch];
+    return this.#halves(batch).flatMap((half) => this.#fitting(half));
+  }
+
+  #halves(batch: Batch): Batch[] {
+    const [head, tail] = batch.halves() as [Batch, Batch];
+    this.#spool?.cut(head, tail);
+    this.#spool?.seal(tail);
+    return [head, tail];
   }
 
   #batches(): Batch[] {
@@ -1534,10 +1775,12 @@ class Queue {
   /** Seals a batch that cannot take the next event. Returns the batch that can, if there is one already. */
   #turn(batch: Batch, stream: LogStream, timestamp: number, size: number): Batch | undefined {
     // Events of one millisecond travel together: where the next event belongs to the newest one, that one moves on.
-    const tail = timestamp === batch.last && batch.stream === stream ? batch.cutTail(this.#nextId, this.#spare.pop()) : undefined;
-    this.#seal(batch);
+    const tail =
+      timestamp === batch.last && batch.stream === stream ? batch.cutTail(this.#nextId, this.#spare.pop()) : undefined;
     batch.full = true;
+    this.#seal(batch);
     if (tail !== undefined) {
+      this.#spool?.cut(batch, tail);
       this.#open = tail;
       this.#nextId++;
       this.#dueIn(this.#settings.flushIntervalMs);
@@ -1554,7 +1797,8 @@ class Queue {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#open = undefined;
-    this.#sealed.push(batch);
+    this.#spool?.seal(batch);
+    this.#sealed.push(batch.chronological());
   }
 
   /** The open batch goes after `ms` at the latest. Never put off by later events. */
@@ -1570,25 +1814,31 @@ class Queue {
   /** Starts every request that may start. */
   #pump(): void {
     for (;;) {
-      if (this.#sealed.length === 0 && this.#open !== undefined && this.#open.id <= this.#dueId && this.#inFlight.size === 0)
+      if (
+        this.#sealed.length === 0 &&
+        this.#open !== undefined &&
+        this.#open.id <= this.#dueId &&
+        this.#inFlight.size === 0
+      )
         this.#seal(this.#open);
       const batch = this.#sealed[0];
       if (batch === undefined || this.#inFlight.size >= this.#sender.window) return;
       for (const other of this.#inFlight) if (!batch.full || batch.overlaps(other)) return;
       this.#sealed.shift();
-      void this.#deliver(batch.chronological());
+      void this.#deliver(batch);
     }
   }
 
   async #deliver(batch: Batch): Promise<void> {
     this.#inFlight.add(batch);
     const outcome = await this.#sender.send(batch);
-    // Closed meanwhile: counted as unsent.
-    if (!this.#inFlight.delete(batch)) return;
+    // Closed meanwhile: counted as unsent, or left in the spool.
+    if (outcome.kind === "stopped" || !this.#inFlight.delete(batch)) return;
     if (outcome.kind === "invalid" && batch.events > 1) {
-      this.#sealed.unshift(...batch.halves());
+      this.#sealed.unshift(...this.#halves(batch));
     } else {
       this.#count(batch, outcome);
+      this.#spool?.done(batch);
       this.#bytes -= batch.size;
       if (this.#spare.length <= this.#settings.maxInFlight) this.#spare.push(batch.bytes);
     }
@@ -1596,7 +1846,7 @@ class Queue {
     this.#pump();
   }
 
-  #count(batch: Batch, outcome: Outcome): void {
+  #count(batch: Batch, outcome: Exclude<Outcome, { kind: "stopped" }>): void {
     const rejected = outcome.kind === "invalid" ? [{ reason: "invalid" as const, from: 0, to: 1 }] : outcome.rejected;
     this.#delivered += batch.events;
     for (const { reason, from, to } of rejected) {
@@ -1613,8 +1863,12 @@ class Queue {
       if (oldest > upTo) done();
       return oldest <= upTo;
     });
-    if (!this.hasRoom) return;
-    for (const done of this.#waitingForRoom.splice(0)) done();
+    // One at a time: each takes some of the room.
+    const [first] = this.#waitingForRoom;
+    if (first === undefined || !this.hasRoomFor(first.bytes)) return;
+    this.#waitingForRoom.shift();
+    first.done();
+    void Promise.resolve().then(() => this.#notify());
   }
 }
 
@@ -1624,7 +1878,7 @@ class Queue {
 type Outcome =
   | { kind: "stored"; rejected: { reason: RejectedReason; from: number; to: number }[] }
   | { kind: "invalid"; cause: Error }
-  | { kind: "stopped"; rejected: [] };
+  | { kind: "stopped" };
 
 /** What a failed request calls for. */
 type Verdict = "transient" | "configuration" | "invalid" | "missing" | "token" | "accepted";
@@ -1663,7 +1917,8 @@ function verdictOf(error: unknown): Verdict {
   if (status === 413) return "invalid";
   if (status !== undefined) return status >= 400 && status < 500 && status !== 429 ? "configuration" : "transient";
   // Never got as far as an answer.
-  const local = code === "ERR_MODULE_NOT_FOUND" || code === "MODULE_NOT_FOUND" || /\b(region|credential)/i.test(message ?? "");
+  const local =
+    code === "ERR_MODULE_NOT_FOUND" || code === "MODULE_NOT_FOUND" || /\b(region|credential)/i.test(message ?? "");
   return local ? "configuration" : "transient";
 }
 
@@ -1698,13 +1953,15 @@ class Sender {
   #trouble: { error: CloudwatchLoggerError | Error; reported: string } | undefined;
   /** The ready-made body could not be put into the SDK's request: events go through its own serializer. */
   #plain = false;
+  #compress: boolean;
 
   constructor(logGroupName: string, settings: Settings, streams: LogStreams, reporter: Reporter) {
     this.#logGroupName = logGroupName;
     this.#settings = settings;
     this.#streams = streams;
     this.#reporter = reporter;
-    const { credentials } = settings;
+    const { credentials, compress } = settings;
+    this.#compress = compress;
     const { secretAccessKey, sessionToken } = typeof credentials === "object" ? credentials : {};
     this.#secrets = [secretAccessKey, sessionToken].filter((secret) => typeof secret === "string");
   }
@@ -1723,7 +1980,8 @@ class Sender {
   stop(): Error | undefined {
     this.#stopped.abort();
     this.wake();
-    if (this.#client !== this.#settings.client) attempt(() => (this.#client as Sdk.CloudWatchLogsClient).destroy(), undefined);
+    if (this.#client !== this.#settings.client)
+      attempt(() => (this.#client as Sdk.CloudWatchLogsClient).destroy(), undefined);
     return this.#trouble?.error;
   }
 
@@ -1755,39 +2013,56 @@ class Sender {
       this.#note(trouble, ++failures);
       await this.#pause(failures, trouble.verdict === "configuration" ? CONFIGURATION_RETRY_MS : RETRY_MAX_MS);
     }
-    return { kind: "stopped", rejected: [] };
+    return { kind: "stopped" };
   }
 
-  async #put(batch: Batch): Promise<Sdk.PutLogEventsCommandOutput | Trouble> {
-    const before = this.#turn;
-    const put = async () => {
-      if (this.#tokens !== undefined) await before;
-      this.requests++;
-      const tokens = this.#tokens;
-      const sequenceToken = tokens?.get(batch.stream);
-      try {
-        const answer = (await this.#request((sdk) => this.#command(sdk, batch, sequenceToken))) as PutAnswer;
-        const { $metadata, nextSequenceToken } = answer;
-        if ($metadata !== undefined && $metadata.requestId === undefined && nextSequenceToken === undefined) {
-          throw new Error("The endpoint's answer is not one of CloudWatch Logs");
-        }
-        tokens?.set(batch.stream, nextSequenceToken);
-        return answer;
-      } catch (error) {
-        const verdict = verdictOf(error);
-        if (verdict === "token" || verdict === "accepted") {
-          this.#tokens ??= new Map();
-          this.#tokens.set(batch.stream, (error as { expectedSequenceToken?: string }).expectedSequenceToken ?? undefined);
-        }
-        return { verdict, error };
+  async #put(batch: Batch): Promise<PutAnswer | Trouble> {
+    const zip = this.#compress && batch.length >= GZIP_MIN_BYTES;
+    const answer = await this.#inTurn(() => this.#putOnce(batch, zip));
+    const { $metadata } = ("verdict" in answer ? answer.error : {}) as { $metadata?: { httpStatusCode?: number } };
+    const status = $metadata?.httpStatusCode ?? 0;
+    if (!zip || !("verdict" in answer) || (answer.verdict !== "invalid" && status !== 415 && status < 500))
+      return answer;
+    // Some endpoints answer gzip with an error of their own choice. If the same works without, it was that.
+    this.retries++;
+    const plain = await this.#inTurn(() => this.#putOnce(batch, false));
+    if (!("verdict" in plain)) this.#compress = false;
+    return plain;
+  }
+
+  /** Requests with sequence tokens go one after the other: each needs the token of the one before. */
+  #inTurn<T>(request: () => Promise<T>): Promise<T> {
+    const turn = this.#tokens === undefined ? request() : this.#turn.then(request);
+    this.#turn = turn;
+    return turn;
+  }
+
+  async #putOnce(batch: Batch, zip: boolean): Promise<PutAnswer | Trouble> {
+    this.requests++;
+    const tokens = this.#tokens;
+    try {
+      const token = tokens?.get(batch.stream);
+      const answer = (await this.#request((sdk) => this.#command(sdk, batch, token, zip))) as PutAnswer;
+      const { $metadata, nextSequenceToken } = answer;
+      if ($metadata !== undefined && $metadata.requestId === undefined && nextSequenceToken === undefined) {
+        throw new Error("The endpoint's answer is not one of CloudWatch Logs");
       }
-    };
-    const answer = put();
-    this.#turn = answer;
-    return answer;
+      tokens?.set(batch.stream, nextSequenceToken);
+      return answer;
+    } catch (error) {
+      const verdict = verdictOf(error);
+      if (verdict === "token" || verdict === "accepted") {
+        this.#tokens ??= new Map();
+        this.#tokens.set(
+          batch.stream,
+          (error as { expectedSequenceToken?: string }).expectedSequenceToken ?? undefined,
+        );
+      }
+      return { verdict, error };
+    }
   }
 
-  #command(sdk: SdkModule, batch: Batch, sequenceToken: string | undefined): object {
+  #command(sdk: SdkModule, batch: Batch, sequenceToken: string | undefined, zip: boolean): object {
     const { entity } = this.#settings;
     const input = {
       logGroupName: this.#logGroupName,
@@ -1805,19 +2080,29 @@ class Sender {
     if (this.#plain) return command;
     // The SDK serializes and signs a request without events, in which they are put between: its own walk over 10,000
     // events and the stringifying after it cost more than all the rest of a log call's way to AWS.
+    command.middlewareStack.add((next) => (args) => next({ ...args, input: { ...input, logEvents: [] } }), {
+      step: "initialize",
+      priority: "high",
+    });
     command.middlewareStack.add(
-      (next) => (args) => next({ ...args, input: { ...input, logEvents: [] } }),
-      { step: "initialize", priority: "high" },
-    );
-    command.middlewareStack.add(
-      (next) => (args) => {
+      (next) => async (args) => {
         const request = args.request as { body: Uint8Array | string; headers: Record<string, string> };
         const { body } = request;
-        const empty = typeof body === "string" ? Buffer.from(body) : Buffer.from(body.buffer, body.byteOffset, body.length);
+        const empty =
+          typeof body === "string" ? Buffer.from(body) : Buffer.from(body.buffer, body.byteOffset, body.length);
         const at = empty.indexOf(NO_EVENTS) + NO_EVENTS.length - 1;
         this.#plain = at < NO_EVENTS.length;
         if (this.#plain) throw new Error("This SDK serializes requests in a way unknown to the logger");
-        request.body = Buffer.concat([empty.subarray(0, at), batch.bytes.subarray(0, batch.length - 1), empty.subarray(at)]);
+        request.body = Buffer.concat([
+          empty.subarray(0, at),
+          batch.bytes.subarray(0, batch.length - 1),
+          empty.subarray(at),
+        ]);
+        const zipped = zip ? await gzip(request.body) : request.body;
+        if (zipped.length < request.body.length) {
+          request.body = zipped;
+          request.headers["content-encoding"] = "gzip";
+        }
         request.headers["content-length"] = String(request.body.length);
         return next(args);
       },
@@ -2029,7 +2314,442 @@ interface Trouble {
 /** Whatever a client answers; one that is not the SDK's may leave out anything. */
 type PutAnswer = Sdk.PutLogEventsCommandOutput;
 
+/** Below this, gzip costs more than it saves. */
+const GZIP_MIN_BYTES = 1_024;
+
+/** Off the main thread. Level 1 makes logs five times smaller; level 6, six times, at three times the cost. */
+async function gzip(body: Uint8Array): Promise<Uint8Array> {
+  const zlib = await import("node:zlib");
+  return new Promise((resolve, reject) => {
+    zlib.gzip(body, { level: 1 }, (error, zipped) => (error === null ? resolve(zipped) : reject(error)));
+  });
+}
+
 const NO_EVENTS = '"logEvents":[]';
+
+// ════════════════════════════════════════════════ 11 · Spool ════════════════════════════════════════════════
+//
+// A batch is a file: a line that says where it belongs, then a line for each event, as it stands in the batch.
+//
+//   <spoolDirectory>/<group>-<kernel>-<owner>.sock   a socket that listens for as long as its owner lives
+//   <spoolDirectory>/<group>-<kernel>-<owner>/…      the owner's files
+//
+// The socket is the lock: the kernel closes it with the process, whatever ends that, and it tells the living from the
+// dead in every container that shares the directory. To take over, a directory is moved into one's own: only one can.
+
+/** Of another kernel no socket can tell: its directories are the living's until so long after their last change. */
+const FOREIGN_TIMEOUT_MS = 10 * 60_000;
+const HEARTBEAT_MS = 60_000;
+const LINE_BREAK = 0x0a;
+
+/** The file of a batch, and its descriptor while the batch is open. */
+interface SpoolFile {
+  path: string;
+  descriptor?: number;
+}
+
+/** What a dead process has left of a batch. */
+interface SpooledBatch {
+  logStreamName: string;
+  events: LogEvent[];
+  file: SpoolFile;
+}
+
+class Spool {
+  readonly #directory: string;
+  readonly #prefix: string;
+  readonly #reporter: Reporter;
+  /** Path of the own directory, once it is there. */
+  #home: string | undefined;
+  #server: net.Server | undefined;
+  #heartbeat: NodeJS.Timeout | undefined;
+  #files = 0;
+  /** It has failed, and the logger goes on without it; or it is closed. */
+  #isOff = false;
+
+  constructor(directory: string, logGroupName: string, reporter: Reporter) {
+    const kernel = attempt(() => fs.readFileSync("/proc/sys/kernel/random/boot_id", "utf8"), hostname());
+    this.#directory = directory;
+    this.#prefix = `${shortHash(logGroupName)}-${shortHash(kernel)}-`;
+    this.#reporter = reporter;
+  }
+
+  /** Writes an event to the file of its batch, before the log call returns. */
+  append(batch: Batch, event: EventWriter): void {
+    if (this.#isOff) return;
+    const isSafe = this.#try(() => {
+      if (batch.file === undefined) {
+        batch.file = this.#create(batch, event.bytes.toString("utf8", 0, event.length));
+        return;
+      }
+      event.bytes[event.length] = LINE_BREAK;
+      const length = event.length + 1;
+      if (fs.writeSync(batch.file.descriptor as number, event.bytes, 0, length) < length)
+        throw new Error("No space left");
+    });
+    // The file lacks an event: it would vouch for less than the batch has.
+    if (!isSafe) this.done(batch);
+  }
+
+  /** The last events of `head` have become the batch `tail`: its file says so, then the file of `head` does. */
+  cut(head: Batch, tail: Batch): void {
+    const { file } = head;
+    if (file === undefined || this.#isOff) return;
+    this.#try(() => {
+      const lines = tail.list().map((event) => JSON.stringify(event));
+      tail.file = this.#create(tail, lines.join("\n"), [basename(file.path), head.events]);
+      fs.appendFileSync(file.path, `{"keep":${head.events}}\n`);
+    });
+  }
+
+  /** No more events go into the file of this batch. */
+  seal({ file }: Batch): void {
+    if (file?.descriptor === undefined) return;
+    fs.closeSync(file.descriptor);
+    delete file.descriptor;
+  }
+
+  /** Every event of the batch has an outcome. */
+  done(batch: Batch): void {
+    const { file } = batch;
+    if (file === undefined) return;
+    this.seal(batch);
+    batch.file = undefined;
+    this.#try(() => fs.rmSync(file.path, { force: true }));
+  }
+
+  /** Takes over what dead processes have left, oldest first. */
+  async *recover(): AsyncGenerator<SpooledBatch> {
+    if (!this.#isOff && !this.#try(() => this.#open())) return;
+    for (const name of attempt(() => fs.readdirSync(this.#directory), [])) {
+      if (this.#isOff) return;
+      const path = join(this.#directory, name);
+      if (path === this.#home || !/^[\da-f]{8}-[\da-f]{8}-[\da-f]{8}$/.test(name)) continue;
+      if (!name.startsWith(this.#prefix.slice(0, 9)) || (await this.#isAlive(name))) continue;
+      const taken = join(this.#home as string, name);
+      if (attempt(() => fs.renameSync(path, taken) as undefined, "gone") === "gone") continue;
+      attempt(() => fs.rmSync(this.#socketOf(name), { force: true }), undefined);
+      yield* this.#read(taken);
+    }
+  }
+
+  /** Leaves what has no outcome for the next logger of this log group. */
+  close(): void {
+    this.#isOff = true;
+    clearInterval(this.#heartbeat);
+    this.#server?.close();
+    const home = this.#home;
+    if (home === undefined) return;
+    attempt(() => fs.rmSync(this.#socketOf(basename(home)), { force: true }), undefined);
+    // Only those that are empty go.
+    for (const name of attempt(() => fs.readdirSync(home), []))
+      attempt(() => fs.rmdirSync(join(home, name)), undefined);
+    attempt(() => fs.rmdirSync(home), undefined);
+  }
+
+  #create(batch: Batch, lines: string, cut?: [file: string, keep: number]): SpoolFile {
+    this.#open();
+    const number = String(this.#files++).padStart(9, "0");
+    const path = join(this.#home as string, `${Date.now()}-${number}-${randomBytes(4).toString("hex")}`);
+    const descriptor = fs.openSync(path, "ax", 0o600);
+    // Header and events in one call: no moment lies between them.
+    const text = `${JSON.stringify({ logStreamName: batch.stream.name, cut })}\n${lines}\n`;
+    if (fs.writeSync(descriptor, text) < Buffer.byteLength(text)) throw new Error("No space left");
+    return { path, descriptor };
+  }
+
+  /** Makes the own directory and the socket that guards it, the socket first. */
+  #open(): void {
+    if (this.#home !== undefined) return;
+    fs.mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
+    const { mode, uid } = fs.lstatSync(this.#directory);
+    const isOurs = process.getuid === undefined || (uid === process.getuid() && (mode & 0o022) === 0);
+    if ((mode & fs.constants.S_IFMT) !== fs.constants.S_IFDIR || !isOurs) {
+      throw new Error("It must be a directory, no link, of this user, and writable by no other");
+    }
+    const name = this.#prefix + randomBytes(4).toString("hex");
+    const socket = this.#socketOf(name);
+    this.#server = net.createServer((connection) => connection.destroy());
+    this.#server.on("error", (error) => {
+      // Without its lock the directory would look like a dead process's.
+      this.#try(() => {
+        fs.rmSync(join(this.#directory, name), { recursive: true, force: true });
+        throw error;
+      });
+    });
+    this.#server.listen({ path: socket, exclusive: true }).unref();
+    attempt(() => fs.chmodSync(socket, 0o600), undefined);
+    const home = join(this.#directory, name);
+    fs.mkdirSync(home, { mode: 0o700 });
+    this.#home = home;
+    this.#heartbeat = setInterval(
+      () => attempt(() => fs.utimesSync(home, new Date(), new Date()), undefined),
+      HEARTBEAT_MS,
+    );
+    this.#heartbeat.unref();
+  }
+
+  /** The path of a socket may have about 100 characters; the shorter way to it is taken. */
+  #socketOf(name: string): string {
+    if (process.platform === "win32") return `\\\\.\\pipe\\cwlogger-${name}`;
+    const path = join(this.#directory, `${name}.sock`);
+    const fromHere = relative(process.cwd(), path);
+    return fromHere.length < path.length ? fromHere : path;
+  }
+
+  async #isAlive(name: string): Promise<boolean> {
+    if (!name.startsWith(this.#prefix)) {
+      const { mtimeMs } = attempt(() => fs.statSync(join(this.#directory, name)), { mtimeMs: 0 });
+      return Date.now() - mtimeMs < FOREIGN_TIMEOUT_MS;
+    }
+    return new Promise((resolve) => {
+      const connection = net.connect(this.#socketOf(name));
+      connection.once("connect", () => resolve(true));
+      connection.once("error", ({ code }: NodeJS.ErrnoException) =>
+        resolve(code !== "ECONNREFUSED" && code !== "ENOENT"),
+      );
+      connection.once("close", () => connection.destroy());
+      connection.unref();
+    });
+  }
+
+  /** The batches of a directory and of those that its owner had taken over. */
+  *#read(directory: string): Generator<SpooledBatch> {
+    const entries = attempt(() => fs.readdirSync(directory, { withFileTypes: true, recursive: true }), []);
+    const files = entries
+      .filter((entry) => entry.isFile())
+      .map((entry) => join(entry.parentPath ?? entry.path, entry.name));
+    const byAge = files.sort((a, b) => (basename(a) < basename(b) ? -1 : 1));
+    const headers = new Map(
+      byAge.map((path) => [path, parseSpoolFile(attempt(() => fs.readFileSync(path, "utf8"), ""))]),
+    );
+    const keep = new Map([...headers.values()].flatMap(({ cut }) => (cut === undefined ? [] : [cut])));
+    for (const [path, { logStreamName, events }] of headers) {
+      const kept = events.slice(0, keep.get(basename(path)));
+      if (kept.length > 0) yield { logStreamName, events: kept, file: { path } };
+      else this.#try(() => fs.rmSync(path, { force: true }));
+    }
+  }
+
+  /** False where it failed; the first failure is told, and the last: from then on the logger goes without. */
+  #try(action: () => void): boolean {
+    try {
+      action();
+      return true;
+    } catch (error) {
+      if (!this.#isOff) {
+        const text = `The spool directory cannot be used, the logger goes on without it: ${reasonOf(error)}`;
+        this.#reporter.error("ERR_SPOOL", text);
+      }
+      this.#isOff = true;
+      return false;
+    }
+  }
+}
+
+/** Whole lines only: what follows the last line break was being written when its process died. */
+function parseSpoolFile(text: string): {
+  logStreamName: string;
+  cut?: [string, number] | undefined;
+  events: LogEvent[];
+} {
+  const [header, ...lines] = text
+    .split("\n")
+    .slice(0, -1)
+    .map((line) => attempt(() => JSON.parse(line) as unknown, {}));
+  const { logStreamName, cut } = (header ?? {}) as { logStreamName?: unknown; cut?: [string, number] };
+  let events = (lines as LogEvent[]).filter(
+    (event) => Number.isSafeInteger(event?.timestamp) && typeof event.message === "string",
+  );
+  const keep = (lines as { keep?: number }[]).findLast((line) => Number.isInteger(line?.keep))?.keep;
+  events = events.sort((a, b) => a.timestamp - b.timestamp).slice(0, keep);
+  return { logStreamName: String(logStreamName ?? "unknown"), cut: Array.isArray(cut) ? cut : undefined, events };
+}
+
+function shortHash(text: string): string {
+  return createHash("sha256").update(text).digest("hex").slice(0, 8);
+}
+
+// ═══════════════════════════════════════════════ 12 · Stream ════════════════════════════════════════════════
+
+/** Names of levels elsewhere: winston's that are not ours, and console's. */
+const OTHER_LEVELS = new Map<string, Level>([
+  ["http", "info"],
+  ["verbose", "debug"],
+  ["silly", "trace"],
+  ["log", "info"],
+  ["warning", "warn"],
+  ["critical", "fatal"],
+]);
+
+/** winston hands over records with these; `levels` and `level` come from its logger. */
+const WINSTON_LEVEL = Symbol.for("level");
+const WINSTON_MESSAGE = Symbol.for("message");
+type WinstonRecord = Fields & { [WINSTON_LEVEL]?: string; [WINSTON_MESSAGE]?: unknown };
+interface WinstonLogger {
+  level?: string;
+  levels?: Record<string, number>;
+}
+interface WinstonFormat {
+  transform(record: WinstonRecord, options?: unknown): unknown;
+  options?: unknown;
+}
+
+/** Takes what pino, winston, bunyan, morgan and pipes write. Never emits `'error'`. */
+class LogWritable extends Writable {
+  /** Set by users of winston, as on any of its transports. */
+  level?: string;
+  silent?: boolean;
+  format?: WinstonFormat;
+  levels?: Record<string, number>;
+  /** Set by pino before each write, because of the symbol: no line needs to be parsed for its time and level. */
+  lastLevel?: number | undefined;
+  lastTime?: string | undefined;
+  readonly #core: Core;
+  readonly #fields: () => Fields | undefined;
+  readonly #closes: boolean;
+  readonly #decoder = new StringDecoder("utf8");
+  #line = "";
+  #winston: WinstonLogger | undefined;
+  /** Whoever pipes heeds backpressure, so it may wait for room; other hosts only buffer without bound. */
+  #mayWait: boolean;
+
+  constructor(core: Core, fields: () => Fields | undefined, closes: boolean) {
+    super({ objectMode: true, decodeStrings: false });
+    this.#core = core;
+    this.#fields = fields;
+    this.#closes = closes;
+    this.#mayWait = closes;
+    Object.assign(this, { [Symbol.for("pino.metadata")]: true });
+    this.on("pipe", (source: unknown) => {
+      const winston = source as WinstonLogger;
+      if (typeof winston.levels === "object") this.#winston = winston;
+      else this.#mayWait = true;
+    });
+    // Such as that of a write after the end. Nobody is to die of it.
+    this.on("error", () => {});
+  }
+
+  /** winston asks for a method of this name and calls `write`. */
+  log(record: unknown, callback?: () => void): void {
+    this.write(record);
+    callback?.();
+  }
+
+  /** pino's `logger.flush(callback)`. */
+  flush(callback?: () => void): void {
+    void this.#core.flush().then(() => callback?.());
+  }
+
+  override write(chunk: unknown, ...rest: unknown[]): boolean {
+    if (!this.writableEnded && chunk !== null && chunk !== undefined) return super.write(chunk, ...(rest as []));
+    this.#core.queue.drop("closed", 1, Date.now());
+    const callback = rest.at(-1);
+    if (typeof callback === "function") queueMicrotask(callback as () => void);
+    return true;
+  }
+
+  override _write(chunk: unknown, _encoding: unknown, callback: () => void): void {
+    const time = timeOf(this.lastTime);
+    const level = levelOf(this.lastLevel);
+    this.lastTime = undefined;
+    this.lastLevel = undefined;
+    if (typeof chunk === "object" && !(chunk instanceof Uint8Array)) {
+      attempt(() => this.#record(chunk as WinstonRecord), undefined);
+      callback();
+      return;
+    }
+    const lines = (this.#line + this.#decode(chunk)).split("\n");
+    this.#line = lines.pop() as string;
+    void this.#lines(lines, time, level).then(callback);
+  }
+
+  override _final(callback: () => void): void {
+    const rest = this.#line + this.#decoder.end();
+    this.#line = "";
+    void this.#lines([rest])
+      .then(() => (this.#closes ? this.#core.close() : this.#core.flush()))
+      .then(() => callback());
+  }
+
+  #decode(chunk: unknown): string {
+    return chunk instanceof Uint8Array ? this.#decoder.write(chunk) : String(chunk);
+  }
+
+  /** Sends lines, each as soon as there is room for it if the source can wait. */
+  async #lines(lines: string[], time?: number, level?: Level): Promise<void> {
+    for (const raw of lines) {
+      const line = raw.endsWith("\r") ? raw.slice(0, -1) : raw;
+      if (line.trim() === "") continue;
+      const { queue } = this.#core;
+      const bytes = Buffer.byteLength(line) + LIMITS.eventOverheadBytes;
+      if (this.#mayWait && !queue.hasRoomFor(bytes)) await queue.room(bytes);
+      const record = time === undefined && line.startsWith("{") ? parseObject(line) : {};
+      const timestamp = time ?? timeOf(record.time ?? record.timestamp) ?? Date.now();
+      this.#core.send(level ?? levelOf(record.level) ?? "info", timestamp, line);
+    }
+  }
+
+  #record(record: WinstonRecord): void {
+    const text = record[WINSTON_MESSAGE];
+    const isWinston = typeof record[WINSTON_LEVEL] === "string";
+    if (isWinston && !this.#accepts(record)) return;
+    const formatted = this.format === undefined ? text : this.#formatted(record);
+    if (isWinston) {
+      if (typeof formatted !== "string") return;
+      const level = levelOf(record[WINSTON_LEVEL]) ?? "info";
+      this.#core.send(level, timeOf(record.timestamp) ?? Date.now(), formatted);
+      // winston ends the process within 3 s of an exception.
+      if (record.exception === true) this.#core.queue.hurry();
+      queueMicrotask(() => this.emit("logged", record));
+      return;
+    }
+    // bunyan's raw records, and objects that morgan's or anybody's format gives.
+    const { time, timestamp, level, msg, ...fields } = record;
+    const message = msg === undefined ? fields : msg;
+    const at = timeOf(time ?? timestamp) ?? Date.now();
+    const more = msg === undefined ? undefined : fields;
+    this.#core.log("stream", levelOf(level) ?? "info", at, message, this.#fields(), more, undefined);
+  }
+
+  /** winston's rule: the level of the transport, or else that of the logger. */
+  #accepts(record: WinstonRecord): boolean {
+    const levels = this.levels ?? this.#winston?.levels;
+    const threshold = this.level ?? this.#winston?.level;
+    if (this.silent === true) return false;
+    if (levels === undefined || threshold === undefined) return true;
+    return (levels[threshold] ?? Number.POSITIVE_INFINITY) >= (levels[record[WINSTON_LEVEL] as string] ?? 0);
+  }
+
+  #formatted(record: WinstonRecord): unknown {
+    const result = this.format?.transform({ ...record }, this.format.options);
+    return typeof result === "object" && result !== null ? (result as WinstonRecord)[WINSTON_MESSAGE] : undefined;
+  }
+}
+
+function parseObject(line: string): Fields {
+  const value = attempt(() => JSON.parse(line) as unknown, undefined);
+  return typeof value === "object" && value !== null ? (value as Fields) : {};
+}
+
+/** A level by number (pino, bunyan: 10 to 60) or by name, in any case. */
+function levelOf(level: unknown): Level | undefined {
+  if (typeof level === "number") {
+    const levels = Object.keys(LEVELS).filter(isLevel);
+    return levels.findLast((name) => LEVELS[name] <= level) ?? "trace";
+  }
+  if (typeof level !== "string") return undefined;
+  const name = level.toLowerCase();
+  return isLevel(name) ? name : OTHER_LEVELS.get(name);
+}
+
+/** Milliseconds since the epoch from a number (ms; pino may give seconds or nanoseconds), a date or its text. */
+function timeOf(time: unknown): number | undefined {
+  let ms = typeof time === "string" && !/^\d+$/.test(time) ? Date.parse(time) : Number(time ?? Number.NaN);
+  if (ms < 1e11) ms *= 1_000;
+  else if (ms > 1e17) ms /= 1e6;
+  return ms >= 0 && ms < 8.64e15 ? Math.floor(ms) : undefined;
+}
 
 // ══════════════════════════════════════════════ 13 · Utilities ══════════════════════════════════════════════
 
@@ -2054,6 +2774,7 @@ const RULES: Record<string, [type: string, rule: string, valid?: (value: never) 
   level: ["string", ...oneOf(...Object.keys(LEVELS))],
   fields: ["object", ""],
   format: ["string|function", '"json", "text", a template or a function', isNotEmpty],
+  redact: ["object", "an array of names and dotted paths", (names: unknown) => isStrings(names)],
   console: ["boolean", ""],
   overflow: ["string", ...oneOf("error", "truncate", "split")],
   maxEventBytes: ["number", ...integer(LIMITS.minEventBytes, LIMITS.maxBatchBytes)],
@@ -2062,6 +2783,8 @@ const RULES: Record<string, [type: string, rule: string, valid?: (value: never) 
   flushIntervalMs: ["number", "a positive integer", (ms: number) => Number.isInteger(ms) && ms > 0 && ms < 2 ** 31],
   maxInFlight: ["number", ...integer(1, 16)],
   maxQueueBytes: ["number", ...integer(LIMITS.minEventBytes, Number.MAX_SAFE_INTEGER)],
+  compress: ["boolean", ""],
+  spoolDirectory: ["string", "a directory's path", isNotEmpty],
   closeTimeoutMs: ["number", ...integer(0, 2 ** 31 - 1)],
   closeOnSignals: ["object", "names of signals that can be caught", isSignals],
   onError: ["function", ""],
@@ -2081,7 +2804,8 @@ function validate(logGroupName: unknown, options: CloudwatchLoggerOptions): Sett
   if (typeof options !== "object" || options === null) refuse(TypeError, "options", "must be an object", options);
   const given: Fields = {};
   for (const [name, value] of Object.entries(options)) {
-    if (!Object.hasOwn(RULES, name)) throw new TypeError(`Cannot create CloudwatchLogger: unknown option ${quote(name)}`);
+    if (!Object.hasOwn(RULES, name))
+      throw new TypeError(`Cannot create CloudwatchLogger: unknown option ${quote(name)}`);
     if (value === undefined) continue;
     check(name, value);
     given[name] = value;
@@ -2129,6 +2853,10 @@ function integer(from: number, to: number): [string, (value: number) => boolean]
 
 function oneOf(...words: string[]): [string, (value: string) => boolean] {
   return [`one of ${words.join(", ")}`, (value) => words.includes(value)];
+}
+
+function isStrings(value: unknown): boolean {
+  return Array.isArray(value) && value.every((text) => typeof text === "string" && text !== "");
 }
 
 function isNotEmpty(value: unknown): boolean {
@@ -2179,7 +2907,8 @@ function isEntity({ keyAttributes, attributes = {} }: NonNullable<CloudwatchLogg
 }
 
 function isSignals(signals: unknown[]): boolean {
-  const catchable = (name: unknown) => name !== "SIGKILL" && name !== "SIGSTOP" && Object.hasOwn(constants.signals, name as string);
+  const catchable = (name: unknown) =>
+    name !== "SIGKILL" && name !== "SIGSTOP" && Object.hasOwn(constants.signals, name as string);
   return Array.isArray(signals) && signals.every(catchable);
 }
 
@@ -2288,16 +3017,6 @@ function clampMs(ms: number): number {
   return ms > 0 ? Math.min(ms, 2 ** 31 - 1) : 0;
 }
 
-/** Calls a callback of the user's, which may throw, or return a promise that is rejected. */
-function quietly<T>(callback: (value: T) => unknown, value: T): void {
-  try {
-    const result = callback(value);
-    if (typeof (result as Promise<unknown> | undefined)?.then === "function") Promise.resolve(result).catch(() => {});
-  } catch {
-    // Its own trouble; there is nobody left to tell.
-  }
-}
-
 function describeLoss({ reason, count, cause }: Loss): string {
   const what = Object.hasOwn({ tooOld: 1, tooNew: 1, expired: 1, invalid: 1 }, reason) ? "rejected" : "dropped";
   return `${count} log event${count === 1 ? "" : "s"} ${what} (${reason})${cause ? `: ${cause.name}: ${cause.message}` : ""}`;
@@ -2339,7 +3058,7 @@ function writeStderr(text: string): void {
   const bytes = Buffer.from(text);
   for (let at = 0, refusals = 0; at < bytes.length && refusals < 1_000; ) {
     try {
-      at += writeSync(2, bytes, at);
+      at += fs.writeSync(2, bytes, at);
     } catch (error) {
       // A full pipe: its reader needs a moment.
       if ((error as { code?: string }).code !== "EAGAIN") return;

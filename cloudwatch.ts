@@ -6,29 +6,28 @@
   logger.error(new Error("card declined"), { orderId: 17 });
   await logger.close();
 
-This file is the whole logger: copy it into a project and install @aws-sdk/client-cloudwatch-logs. Importing it does
-nothing; the constructor does no I/O; the SDK is loaded when the first batch goes.
+This file is the whole logger: copy it into a project and npm install @aws-sdk/client-cloudwatch-logs. Importing it does
+nothing, the constructor does no I/O, and the SDK is loaded when the first batch goes.
 
 Guarantees
-- A log call never throws (but an oversize event under overflow "error") and never waits for the network.
-- logged === delivered + rejected + dropped + pending, at every moment; whatever is not delivered has a reason.
-- Events are delivered in the order of their calls. At least once: only a request whose outcome stayed unknown is
-  sent twice.
+- A log call never waits for the network and never throws, but for an oversize event under overflow "error".
+- logged === delivered + rejected + dropped + pending, at every moment; what is not delivered has a reason.
+- Events keep the order of their calls. At least once: only a request whose outcome stayed unknown goes twice.
 - Memory is bounded by `maxQueueBytes`; above 80 % of it only warn and worse are taken, and nothing taken is evicted.
-- Every limit of PutLogEvents is kept; a bad event never costs its neighbours.
+- Every limit of PutLogEvents is kept, and a bad event never costs its neighbours.
 
 How an event travels
   log ─ level? → format → fits? (error|truncate|split) → queue (bounded) ─ full? → dropped
                                                             │ count, bytes, age, flush, close
                                                           batch → sender → delivered | rejected | retry
                                                                               └→ stats, onError, onLoss
-An event is written once, straight into the bytes of the request that will carry it: room 7 writes the JSON of an
-event as the JSON string that PutLogEvents wants, and counts its size on the way. A batch is one such body.
+An event is written once, straight into bytes of the request that will carry it: room 7 writes the JSON of an event as
+the JSON string that PutLogEvents wants, and counts its size on the way. A batch is the body of one such request.
 
 Calls made to AWS, and the policy they need
   logs:PutLogEvents        always
-  logs:CreateLogStream     for the default stream name, or when a put finds the log stream missing
-  logs:CreateLogGroup      when that finds the log group missing (not with `createLogGroup: false`)
+  logs:CreateLogStream     for the default log stream, or when a put finds the log stream missing
+  logs:CreateLogGroup      when that finds the log group missing; not with `createLogGroup: false`
   logs:PutRetentionPolicy  after creating a log group, with `retentionInDays`
   logs:TagResource         while creating a log group, with `tags`
 No Describe call is ever made.
@@ -54,60 +53,68 @@ import type * as Sdk from "@aws-sdk/client-cloudwatch-logs";
 // ═══════════════════════════════════════════════ 3 · Limits ═════════════════════════════════════════════════
 
 /**
- * The levels, by ascending weight. `"silent"` is a threshold only: nothing passes it.
+ * The levels and their weights, ascending. `"silent"` is a threshold only: nothing passes it.
  *
  * @example
  * ```ts
- * for (const level of Object.keys(LEVELS)) console.log(level, logger.isLevelEnabled(level));
+ * const isWorse = LEVELS.error > LEVELS.warn;
  * ```
  */
 export const LEVELS = Object.freeze({ trace: 10, debug: 20, info: 30, warn: 40, error: 50, fatal: 60, silent: 70 });
 
 /**
- * The limits of CloudWatch Logs that this logger keeps. Source: the API reference of PutLogEvents and CreateLogGroup,
- * and the quotas page of the CloudWatch Logs user guide; checked 2026-11-20.
+ * The limits of CloudWatch Logs that this logger keeps. Source: the API reference of PutLogEvents, CreateLogGroup,
+ * CreateLogStream and PutRetentionPolicy, and the service's quotas page; checked 2026-11-20.
+ *
+ * @example
+ * ```ts
+ * new CloudwatchLogger("my-app", { maxEventBytes: LIMITS.maxBatchBytes / 4 }); // before April 2025
+ * ```
  */
 export const LIMITS = Object.freeze({
-  /** PutLogEvents: bytes of a batch, as the sum of each message's UTF-8 bytes and 26. */
+  /** PutLogEvents: bytes of a batch, the sum of each message's UTF-8 bytes and {@link LIMITS.eventOverheadBytes}. */
   maxBatchBytes: 1_048_576,
   /** PutLogEvents: events of a batch. */
   maxBatchEvents: 10_000,
-  /** PutLogEvents: bytes that each event counts beyond its message. */
+  /** PutLogEvents: bytes that an event counts beyond its message. */
   eventOverheadBytes: 26,
-  /** The smallest `maxEventBytes` this logger takes: room for a level, a part and some text. */
+  /** This logger: the smallest `maxEventBytes` and `maxBatchBytes`, room for a level, a part and some text. */
   minEventBytes: 256,
-  /** PutLogEvents: milliseconds that a batch may span, exclusive. */
-  maxBatchSpanMs: 24 * 60 * 60 * 1000,
-  /** PutRetentionPolicy: the days that `retentionInDays` may be. */
+  /** PutLogEvents: milliseconds that a batch must span less than. */
+  maxBatchSpanMs: 86_400_000,
+  /** PutRetentionPolicy: the days there are. */
   retentionInDays: Object.freeze([
     1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
   ]),
   /** CreateLogGroup, CreateLogStream: characters of a name. */
   maxNameLength: 512,
-  /** CreateLogGroup: tags of a log group; characters of a tag's key and of its value. */
+  /** CreateLogGroup: tags, characters of a tag's key and of its value, characters of a KMS key's id or ARN. */
   maxTags: 50,
   maxTagKeyLength: 128,
   maxTagValueLength: 256,
-  /** CreateLogGroup: characters of a KMS key id or ARN. */
   maxKmsKeyIdLength: 256,
 });
 
 /** Up to this share of `maxQueueBytes` every level is taken; the rest is headroom for warn and worse. */
 const QUEUE_HEADROOM = 0.8;
-/** Below this share there is room again: a gap notice may go, a piped source may go on. */
+/** Below this share there is room again: for a gap notice, for a source that was held back. */
 const QUEUE_ROOM = 0.5;
-/** First and longest pause between two tries of a request, before jitter. */
+/** Pauses between two tries of a request, before jitter. */
 const RETRY_MIN_MS = 100;
 const RETRY_MAX_MS = 10_000;
-/** Longest pause while the configuration is at fault, so that a repaired policy is found out soon. */
+/** The longest pause while the configuration is at fault: a repaired policy is found out soon. */
 const CONFIGURATION_RETRY_MS = 30_000;
+/** The longest distance between two requests that throttling teaches. */
+const PACE_MAX_MS = 30_000;
 /** A request without an answer for so long is given up and sent again. */
 const REQUEST_TIMEOUT_MS = 30_000;
-/** Transient trouble is normal in small doses; a batch that failed this often in a row is worth an `onError`. */
+/** Transient trouble is normal in small doses; a batch that fails this often in a row is worth an `onError`. */
 const REPORT_AFTER_TRIES = 3;
-/** Equal reports come at most this often. */
+/** Reports of one kind come at most this often. */
 const REPORT_INTERVAL_MS = 1_000;
-/** Deeper values are cut off, and log calls made by getters of logged values stop at so many within each other. */
+/** Smaller requests are not worth gzip. */
+const GZIP_MIN_BYTES = 1_024;
+/** Deeper values are cut off; log calls made by getters of logged values stop at so many within each other. */
 const MAX_DEPTH = 500;
 const MAX_NESTED_CALLS = 4;
 
@@ -122,18 +129,16 @@ export type Threshold = keyof typeof LEVELS;
 /** Named values of an event. */
 export type Fields = Record<string, unknown>;
 
-/** What a format function gets. */
+/** What a format function gets: `timestamp` in ms since the epoch; `error` where an Error was logged. */
 export interface FormatEvent {
-  /** Time of the call, milliseconds since the epoch. */
   timestamp: number;
   level: Level;
   message: string;
   fields: Fields;
-  /** The Error that was logged, if one was. */
   error?: unknown;
 }
 
-/** An event as CloudWatch Logs knows it: milliseconds since the epoch and text. */
+/** An event as CloudWatch Logs knows it: `timestamp` in ms since the epoch, `message` as formatted. */
 export interface LogEvent {
   timestamp: number;
   message: string;
@@ -143,36 +148,37 @@ export interface LogEvent {
 export type RejectedReason = "tooOld" | "tooNew" | "expired" | "invalid";
 
 /**
- * Why this logger did not send an event: larger than `maxEventBytes`; no room in the queue; logged after `close()`;
- * left over when `close()` or the process ended.
+ * Why the logger did not send an event: larger than `maxEventBytes`; no room in the queue; logged after `close()`; left
+ * over when `close()` or the process ended.
  */
 export type DroppedReason = "oversize" | "queueFull" | "closed" | "unsent";
 
-/** Events that will not be delivered, as given to `onLoss`. */
+/** Events that will not be delivered, as told to `onLoss`. */
 export interface Loss {
   reason: RejectedReason | DroppedReason;
   count: number;
   /** The events themselves; empty for `queueFull` and `closed`, whose content is not kept. */
   events: LogEvent[];
-  /** Timestamp of the oldest and of the newest of them, ms. */
+  /** Timestamps of the oldest and the newest of them, ms since the epoch. */
   from: number;
   to: number;
   /** The trouble behind it, where there is one. */
   cause?: Error;
 }
 
-/** Counts of events, but for `requests` and `retries`. `logged === delivered + rejected + dropped + pending`. */
+/** Counts since the logger was made; of events, where nothing else is said. */
 export interface Stats {
-  /** Events past the level filter; each part of a split counts. */
+  /** Past the level filter; each part of a split counts. Always `delivered + rejected + dropped + pending`. */
   logged: number;
   delivered: number;
   rejected: number;
   dropped: number;
-  /** In the queue or in flight. */
+  /** In the queue or in flight; after `close()`, on disk. */
   pending: number;
-  /** PutLogEvents requests sent, and how many of those carried a batch that had been sent before. */
+  /** PutLogEvents requests, how many of those were sent again after trouble, and the events in the latter. */
   requests: number;
   retries: number;
+  resent: number;
   rejectedReasons: Record<RejectedReason, number>;
   droppedReasons: Record<DroppedReason, number>;
 }
@@ -189,16 +195,16 @@ export interface Client {
   send(command: never, options?: never): Promise<unknown>;
 }
 
-/** Options of {@link CloudwatchLogger}. An option that is `undefined` has its default. */
+/** Options of {@link CloudwatchLogger}. One that is `undefined` has its default. */
 export interface CloudwatchLoggerOptions {
   /**
    * The log stream, 1 to 512 characters without `:` and `*`. Filled in at construction: `{timestamp}` (UTC
    * `YYYYMMDDHHMMSSffffff`), `{random}` (3 digits), `{hostname}`, `{pid}`, `{program}`; for each event: `{date}` (UTC
-   * `YYYY-MM-DD`).
-   * @defaultValue `"{timestamp}{random}"`, created before the first put and replaced by another name if it is taken
+   * `YYYY-MM-DD`). The default is created before the first put, under another name if it is taken.
+   * @defaultValue `"{timestamp}{random}"`
    */
   logStreamName?: string | undefined;
-  /** @defaultValue the SDK's default chain */
+  /** AWS region. @defaultValue the SDK's default chain */
   region?: string | undefined;
   /** A profile of the shared AWS files; it beats keys in the environment. @defaultValue the SDK's default chain */
   profile?: string | undefined;
@@ -206,17 +212,17 @@ export interface CloudwatchLoggerOptions {
   credentials?: Credentials | (() => Promise<Credentials & { expiration?: Date }>) | undefined;
   /** URL of the service. @defaultValue the region's */
   endpoint?: string | undefined;
-  /** A ready client; excludes the four above; never destroyed by the logger. */
+  /** A ready client. Excludes the four above; the logger never destroys it. */
   client?: Client | undefined;
   /** Create a missing log group. @defaultValue `true` */
   createLogGroup?: boolean | undefined;
   /** Retention of a log group that this logger creates; one of {@link LIMITS}`.retentionInDays`. */
   retentionInDays?: number | undefined;
-  /** Tags of a log group that this logger creates; at most 50. */
+  /** Tags of a log group that this logger creates; up to 50. */
   tags?: Record<string, string> | undefined;
-  /** KMS key of a log group that this logger creates; at most 256 characters. */
+  /** KMS key of a log group that this logger creates; up to 256 characters. */
   kmsKeyId?: string | undefined;
-  /** Class of a log group that this logger creates; fixed at creation. */
+  /** Class of a log group that this logger creates. */
   logGroupClass?: "STANDARD" | "INFREQUENT_ACCESS" | "DELIVERY" | "ESSENTIALS" | undefined;
   /** Passed with every PutLogEvents: 2 to 4 `keyAttributes`, up to 10 `attributes`. */
   entity?: { keyAttributes?: Record<string, string>; attributes?: Record<string, string> } | undefined;
@@ -225,7 +231,7 @@ export interface CloudwatchLoggerOptions {
   /** Fields of every event. @defaultValue `{}` */
   fields?: Fields | undefined;
   /**
-   * `"json"`, `"text"` (`LEVEL message {"fields":"as JSON"}`), a template with `{timestamp}`, `{level}`, `{message}`,
+   * `"json"`, `"text"` (`LEVEL message {"fields":"as JSON"}`), a template of `{timestamp}`, `{level}`, `{message}`,
    * `{caller}` and `{anyField}`, or a function.
    * @defaultValue `"json"`
    */
@@ -237,125 +243,119 @@ export interface CloudwatchLoggerOptions {
   redact?: readonly string[] | undefined;
   /** Also print each event to the console. @defaultValue `false` */
   console?: boolean | undefined;
-  /** What happens to an event over `maxEventBytes`. @defaultValue `"error"` */
+  /** What becomes of an event over `maxEventBytes`. @defaultValue `"error"` */
   overflow?: "error" | "truncate" | "split" | undefined;
-  /** Bytes of the largest event: UTF-8 of its message + 26; 256 to `maxBatchBytes`. @defaultValue `maxBatchBytes` */
+  /** Largest event, UTF-8 bytes of its message + 26; 256 to `maxBatchBytes`. @defaultValue `maxBatchBytes` */
   maxEventBytes?: number | undefined;
-  /** Bytes of the largest batch, 256 to 1,048,576. @defaultValue `1_048_576` */
+  /** Largest batch, bytes as the service counts them; 256 to 1,048,576. @defaultValue `1_048_576` */
   maxBatchBytes?: number | undefined;
-  /** Events of the largest batch, 1 to 10,000. @defaultValue `10_000` */
+  /** Largest batch, events; 1 to 10,000. @defaultValue `10_000` */
   maxBatchEvents?: number | undefined;
-  /** Longest time an event waits for its batch to fill, ms. @defaultValue `1_000` */
+  /** Longest time that an event waits for its batch to fill, ms; 1 or more. @defaultValue `1_000` */
   flushIntervalMs?: number | undefined;
   /** PutLogEvents at once, 1 to 16; more than one only while full batches are waiting. @defaultValue `4` */
   maxInFlight?: number | undefined;
-  /** Bound on accepted, not yet acknowledged events: message bytes + 26 each. @defaultValue `67_108_864` */
+  /** Bound on events without an outcome, message bytes + 26 each; `maxBatchBytes` or more. @defaultValue `67_108_864` */
   maxQueueBytes?: number | undefined;
   /** Gzip requests where that makes them smaller, until an endpoint refuses it. @defaultValue `false` */
   compress?: boolean | undefined;
   /**
-   * Crash safety: an event is in a file of this directory before its call returns, until it is acknowledged. What a
-   * process that died has left is sent by the next logger of the same log group. The directory is created for its owner
-   * only; loggers and processes may share it.
+   * Crash safety: an event is in a file of this directory before its call returns, until it is acknowledged. What a dead
+   * process has left is sent by the next logger of the same log group. The directory is made for its owner only; loggers
+   * and processes may share it.
    */
   spoolDirectory?: string | undefined;
-  /** What `close()` and the exit of the process may take at most, ms. @defaultValue `8_000` */
+  /** What `close()` and the exit of the process may take at most, ms; 0 or more. @defaultValue `8_000` */
   closeTimeoutMs?: number | undefined;
-  /** Signals on which all loggers are closed before the signal takes effect. @defaultValue `[]` */
-  closeOnSignals?: NodeJS.Signals[] | undefined;
+  /** Signals on which all loggers are closed before the signal takes its effect. @defaultValue `[]` */
+  closeOnSignals?: readonly NodeJS.Signals[] | undefined;
   /** Hears of trouble. @defaultValue one line on stderr, rate-limited */
   onError?: ((error: CloudwatchLoggerError) => void) | undefined;
-  /** Hears of events that will not be delivered. @defaultValue one line on stderr, rate-limited */
+  /** Hears of events that will not be delivered. @defaultValue one line on stderr, rate-limited; `unsent` ones in full */
   onLoss?: ((loss: Loss) => void) | undefined;
 }
 
+const DEFAULTS = Object.freeze({
+  logStreamName: "{timestamp}{random}",
+  createLogGroup: true,
+  level: "info" as Threshold,
+  format: "json" as Exclude<CloudwatchLoggerOptions["format"], undefined>,
+  console: false,
+  overflow: "error" as "error" | "truncate" | "split",
+  maxBatchBytes: LIMITS.maxBatchBytes,
+  maxBatchEvents: LIMITS.maxBatchEvents,
+  flushIntervalMs: 1_000,
+  maxInFlight: 4,
+  maxQueueBytes: 67_108_864,
+  compress: false,
+  closeTimeoutMs: 8_000,
+  closeOnSignals: [] as readonly NodeJS.Signals[],
+});
+
 /** The options after validation, defaults in place. */
-type Settings = CloudwatchLoggerOptions &
-  Required<{
-    [K in keyof typeof DEFAULTS]: Exclude<CloudwatchLoggerOptions[K & keyof CloudwatchLoggerOptions], undefined>;
-  }>;
+type Settings = Omit<CloudwatchLoggerOptions, keyof typeof DEFAULTS> & typeof DEFAULTS & { maxEventBytes: number };
 
 // ══════════════════════════════════════════ 5 · Errors and reports ══════════════════════════════════════════
 
 /**
- * Trouble that the logger deals with by itself and tells `onError` about.
+ * Trouble that the logger deals with by itself, as told to `onError`. `code` is one of
  *
- * `code` says which: `ERR_CONFIGURATION` (credentials, permissions, a missing log group: events wait), `ERR_TRANSIENT`
- * (the service cannot be reached or throttles, for a while now: events wait), `ERR_SDK_MISSING`, `ERR_LOG_GROUP` (a tag
- * or retention policy was refused), `ERR_ENTITY` (the entity was refused, the events were stored), `ERR_FORMAT` (a
- * format function failed). `cause` carries name, message and status of the underlying error, and nothing of the request.
+ * - `ERR_CONFIGURATION`: credentials, permissions or a missing log group; events wait, one report for each change
+ * - `ERR_TRANSIENT`: CloudWatch Logs cannot be reached or throttles, for several tries now; events wait
+ * - `ERR_SDK_MISSING`: @aws-sdk/client-cloudwatch-logs is not installed; events wait
+ * - `ERR_LOG_GROUP`: tags or retention policy were refused; delivery goes on
+ * - `ERR_ENTITY`: the entity was refused; the events were stored
+ * - `ERR_FORMAT`: the format function failed; its events are formatted as JSON
+ * - `ERR_SPOOL`: the spool directory cannot be used; the logger goes on without it
+ *
+ * `cause` has name, message and status of the underlying error, and nothing of its request.
  *
  * @example
  * ```ts
- * new CloudwatchLogger("my-app", { onError: (error) => metrics.increment(`logging.${error.code}`) });
+ * new CloudwatchLogger("my-app", { onError: ({ code }) => metrics.increment(`logging.${code}`) });
  * ```
  */
 export class CloudwatchLoggerError extends Error {
   override readonly name = "CloudwatchLoggerError";
   readonly code: string;
 
-  constructor(code: string, message: string, cause?: unknown) {
-    super(message, cause === undefined ? undefined : { cause });
+  constructor(code: string, message: string, cause?: Error) {
+    super(message, cause && { cause });
     this.code = code;
   }
 }
 
-/** Tells `onError` and `onLoss`; neither can break the logger. */
+/** Tells `onError` and `onLoss`, neither of which can break the logger. */
 class Reporter {
+  /** Within a callback: what that prints on a captured console is no event. */
+  isTelling = false;
   readonly #onError: (error: CloudwatchLoggerError) => unknown;
   readonly #onLoss: (loss: Loss) => unknown;
-  /** Losses without content, gathered until the timer, `flush`, `close` or the exit tells them. */
+  /** Losses without content, until the timer, `flush`, `close` or the exit tells them. */
   readonly #gathered = new Map<DroppedReason, Loss>();
   #timer: NodeJS.Timeout | undefined;
-  /** Within a callback: what it prints on a captured console is no event. */
-  isTelling = false;
 
-  constructor(options: CloudwatchLoggerOptions) {
-    const print = rateLimited((text) => writeStderr(`cwlogger: ${text}\n`));
-    this.#onError = options.onError ?? ((error) => print(error.code, error.message));
-    this.#onLoss =
-      options.onLoss ??
-      ((loss) => {
-        print(loss.reason, describeLoss(loss));
-        if (loss.reason === "unsent") printEvents(loss.events);
-      });
+  constructor({ onError, onLoss }: Settings) {
+    const print = rateLimited((text) => writeStderr(`cwlogger: ${printable(text)}\n`));
+    this.#onError = onError ?? ((error) => print(error.code, error.message));
+    this.#onLoss = onLoss ?? ((loss) => printLoss(loss, print));
   }
 
-  error(code: string, message: string, cause?: unknown): void {
+  error(code: string, message: string, cause?: Error): void {
     this.#tell(this.#onError, new CloudwatchLoggerError(code, message, cause));
   }
 
   loss(reason: Loss["reason"], events: LogEvent[], cause?: Error): void {
-    const loss: Loss = { reason, count: events.length, events, from: Infinity, to: -Infinity };
-    for (const { timestamp } of events) {
-      loss.from = Math.min(loss.from, timestamp);
-      loss.to = Math.max(loss.to, timestamp);
-    }
-    if (cause) loss.cause = cause;
-    if (loss.count > 0) this.#tell(this.#onLoss, loss);
-  }
-
-  /** A callback of the user's may throw, or return a promise that is rejected. */
-  #tell<T>(callback: (value: T) => unknown, value: T): void {
-    this.isTelling = true;
-    try {
-      Promise.resolve(callback(value)).catch(() => {});
-    } catch {
-      // Its own trouble; there is nobody left to tell.
-    }
-    this.isTelling = false;
+    if (events.length === 0) return;
+    const times = events.map(({ timestamp }) => timestamp).sort((a, b) => a - b);
+    const [from = 0, to = from] = [times[0], times.at(-1)];
+    this.#tell(this.#onLoss, { reason, count: events.length, events, from, to, ...(cause && { cause }) });
   }
 
   gather(reason: DroppedReason, count: number, timestamp: number): void {
     const loss = this.#gathered.get(reason);
-    if (loss) {
-      loss.count += count;
-      loss.from = Math.min(loss.from, timestamp);
-      loss.to = Math.max(loss.to, timestamp);
-    } else {
-      this.#gathered.set(reason, { reason, count, events: [], from: timestamp, to: timestamp });
-      this.#timer ??= setTimeout(() => this.tellGathered(), REPORT_INTERVAL_MS).unref();
-    }
+    this.#gathered.set(reason, { reason, events: [], ...widen(loss, count, timestamp) });
+    this.#timer ??= setTimeout(() => this.tellGathered(), REPORT_INTERVAL_MS).unref();
   }
 
   tellGathered(): void {
@@ -365,32 +365,33 @@ class Reporter {
     this.#gathered.clear();
     for (const loss of losses) this.#tell(this.#onLoss, loss);
   }
+
+  #tell<T>(callback: (value: T) => unknown, value: T): void {
+    this.isTelling = true;
+    try {
+      Promise.resolve(callback(value)).catch(() => {});
+    } catch {
+      // Its own trouble; there is nobody left to tell.
+    }
+    this.isTelling = false;
+  }
+}
+
+/** Events of which only number and time are known. */
+type Gap = Pick<Loss, "count" | "from" | "to">;
+
+function widen(gap: Gap | undefined, count: number, timestamp: number): Gap {
+  const { from, to } = gap ?? { from: timestamp, to: timestamp };
+  return { count: (gap?.count ?? 0) + count, from: Math.min(from, timestamp), to: Math.max(to, timestamp) };
 }
 
 // ═══════════════════════════════════════════ 6 · CloudwatchLogger ═══════════════════════════════════════════
-
-const DEFAULTS = Object.freeze({
-  logStreamName: "{timestamp}{random}",
-  createLogGroup: true,
-  level: "info",
-  format: "json",
-  console: false,
-  overflow: "error",
-  maxBatchBytes: LIMITS.maxBatchBytes,
-  maxBatchEvents: LIMITS.maxBatchEvents,
-  flushIntervalMs: 1_000,
-  maxInFlight: 4,
-  maxQueueBytes: 67_108_864,
-  compress: false,
-  closeTimeoutMs: 8_000,
-  closeOnSignals: [],
-});
 
 /**
  * Sends a program's logs to one log stream of Amazon CloudWatch Logs.
  *
  * - A log call costs about what `JSON.stringify` of the event costs, and never waits for the network.
- * - Events are sent in batches: when one is full, `flushIntervalMs` after its first event, on `fatal`, `flush`, `close`.
+ * - Events go in batches: when one is full, `flushIntervalMs` after its first event, on `fatal`, `flush` and `close`.
  * - Nothing is lost silently: see {@link CloudwatchLogger.stats}, `onLoss` and `onError`.
  *
  * @example
@@ -406,38 +407,36 @@ export class CloudwatchLogger {
   readonly #fields: Fields | undefined;
   /** Weight of the threshold; a child without one follows its parent. */
   #threshold: number | undefined;
-  /** Fields of the callbacks of `withFields` that are running. */
+  /** Fields of the `withFields` callbacks that are running. */
   #scope: AsyncLocalStorage<Fields | undefined> | undefined;
 
   /**
-   * @param logGroupName 1 to 512 characters of `. _ - / # A-Z a-z 0-9`, or `null`: no CloudWatch, every event is printed.
-   * @throws {TypeError} `logGroupName` is undefined, an option is unknown, of the wrong type or excluded by another one.
-   * @throws {RangeError} A name, number or word is outside of what is allowed.
+   * @param logGroupName 1 to 512 characters of `. _ - / # A-Z a-z 0-9`; or `null`: no CloudWatch, events are printed.
+   * @throws {TypeError} `logGroupName` is undefined; an option is unknown, of the wrong type, or excluded by another.
+   * @throws {RangeError} A name, number or word is none of those allowed.
    */
   constructor(logGroupName: string | null, options: CloudwatchLoggerOptions = {}) {
-    if ((logGroupName as unknown) instanceof Core) {
-      // A child: same queue, stream and lifecycle.
-      this.#core = logGroupName as unknown as Core;
-      this.#parent = (options as ChildOptions).parent;
+    if (options instanceof ChildOptions) {
+      this.#core = options.core;
+      this.#parent = options.parent;
       this.#fields = options.fields;
-      this.#threshold = options.level && LEVELS[options.level];
+      this.#threshold = options.threshold;
     } else {
-      const settings = validate(logGroupName, options);
-      this.#core = new Core(logGroupName, settings);
-      this.#fields = settings.fields && mergeFields(settings.fields);
-      this.#threshold = LEVELS[settings.level];
+      this.#core = new Core(logGroupName, validate(logGroupName, options));
+      this.#fields = mergeFields(options.fields);
+      this.#threshold = LEVELS[options.level ?? DEFAULTS.level];
     }
   }
 
-  /** The log stream in use. With `{date}` in the template: that of the present day. */
+  /** The log stream in use; with `{date}`, that of the present day. */
   get logStreamName(): string {
     return this.#core.streams.at(Date.now()).name;
   }
 
-  /** The threshold; may be set at any time. @throws {RangeError} on setting an unknown level. */
+  /** The threshold. @throws {RangeError} on setting what is no level. */
   get level(): Threshold {
-    const threshold = this.#weight();
-    return (Object.keys(LEVELS) as Threshold[]).find((level) => LEVELS[level] === threshold) ?? "info";
+    const threshold = this.#weight;
+    return (Object.keys(LEVELS) as Threshold[]).find((level) => LEVELS[level] === threshold) as Threshold;
   }
 
   set level(level: Threshold) {
@@ -445,24 +444,24 @@ export class CloudwatchLogger {
     this.#threshold = LEVELS[level];
   }
 
-  /** Whether a call at `level` would be logged; an unknown level counts as `info`. */
+  /** Whether a call at `level` is logged; an unknown level counts as `info`. */
   isLevelEnabled(level: Level): boolean {
-    return (isLevel(level) ? LEVELS[level] : LEVELS.info) >= this.#weight();
+    return LEVELS[isLevel(level) ? level : "info"] >= this.#weight;
   }
 
   trace(message: unknown, fields?: object): void {
-    if (this.#weight() <= LEVELS.trace) this.#log("trace", message, fields);
+    if (this.#weight <= LEVELS.trace) this.#log("trace", message, fields);
   }
 
   debug(message: unknown, fields?: object): void {
-    if (this.#weight() <= LEVELS.debug) this.#log("debug", message, fields);
+    if (this.#weight <= LEVELS.debug) this.#log("debug", message, fields);
   }
 
   /**
-   * Logs an event. So do `trace`, `debug`, `warn`, `error` and `fatal`; `fatal` also sends at once.
+   * Logs an event; so do `trace`, `debug`, `warn`, `error` and `fatal`, which also sends at once.
    *
    * @param message A string, an Error, an object (its properties become fields), or any other value.
-   * @param fields More properties of the event.
+   * @param fields More fields.
    * @throws {RangeError} with `code: "ERR_OVERSIZE"`: the event is over `maxEventBytes` and `overflow` is `"error"`.
    * @example
    * ```ts
@@ -471,22 +470,22 @@ export class CloudwatchLogger {
    * ```
    */
   info(message: unknown, fields?: object): void {
-    if (this.#weight() <= LEVELS.info) this.#log("info", message, fields);
+    if (this.#weight <= LEVELS.info) this.#log("info", message, fields);
   }
 
   warn(message: unknown, fields?: object): void {
-    if (this.#weight() <= LEVELS.warn) this.#log("warn", message, fields);
+    if (this.#weight <= LEVELS.warn) this.#log("warn", message, fields);
   }
 
   error(message: unknown, fields?: object): void {
-    if (this.#weight() <= LEVELS.error) this.#log("error", message, fields);
+    if (this.#weight <= LEVELS.error) this.#log("error", message, fields);
   }
 
   fatal(message: unknown, fields?: object): void {
-    if (this.#weight() <= LEVELS.fatal) this.#log("fatal", message, fields);
+    if (this.#weight <= LEVELS.fatal) this.#log("fatal", message, fields);
   }
 
-  /** Logs at a level that is known at run time only; an unknown level counts as `info`. */
+  /** Logs at a level known at run time only; an unknown one counts as `info`. */
   log(level: Level, message: unknown, fields?: object): void {
     if (this.isLevelEnabled(level)) this.#log(isLevel(level) ? level : "info", message, fields);
   }
@@ -500,15 +499,14 @@ export class CloudwatchLogger {
    * ```
    */
   child(fields?: object, options?: { level?: Threshold | undefined }): CloudwatchLogger {
-    const level = attempt(() => options?.level, undefined);
-    const child: ChildOptions = { parent: this, fields: mergeFields(this.#fields, fields) };
-    if (level !== undefined) child.level = Object.hasOwn(LEVELS, level) ? level : "info";
-    return new CloudwatchLogger(this.#core as never, child);
+    const level: unknown = options && read(options, "level");
+    const threshold = level === undefined ? undefined : LEVELS[isThreshold(level) ? level : "info"];
+    return new CloudwatchLogger("", new ChildOptions(this.#core, this, mergeFields(this.#fields, fields), threshold));
   }
 
   /**
-   * Runs a callback in which every event of this logger and its children carries `fields`, in awaited continuations and
-   * timers that it starts, too. Returns what the callback returns.
+   * Runs a callback in which every event of this logger and its children has more fields: in what it awaits and starts,
+   * too. Returns what the callback returns.
    *
    * @example
    * ```ts
@@ -521,17 +519,16 @@ export class CloudwatchLogger {
   }
 
   /**
-   * Turns `console.debug`, `log`, `info`, `warn` and `error` into events as well; they still print. Returns the function
+   * Makes events of `console.debug`, `log`, `info`, `warn` and `error` as well; they still print. Returns the function
    * that undoes it.
    */
   captureConsole(): () => void {
-    const levels = { debug: "debug", log: "info", info: "info", warn: "warn", error: "error" } as const;
     let isActive = true;
-    const restore = (Object.keys(levels) as (keyof typeof levels)[]).map((method) => {
+    const undo = CONSOLE_METHODS.map(([method, level]) => {
       const original = console[method];
       const captured = (...values: unknown[]) => {
         original.apply(console, values);
-        if (isActive) this.#capture(levels[method], values);
+        if (isActive) this.#capture(level, values);
       };
       console[method] = captured;
       return () => {
@@ -539,16 +536,16 @@ export class CloudwatchLogger {
       };
     });
     return () => {
-      // Whoever has wrapped the console since then keeps calling what is there now.
+      // Whoever wrapped the console after this keeps calling it.
       isActive = false;
-      for (const undo of restore) undo();
+      for (const restore of undo) restore();
     };
   }
 
   /**
-   * An object-mode Writable for pino, winston, bunyan, morgan or `source.pipe(…)`. Lines are sent as they are, records
-   * in the format of this logger; the host decides about levels. `end()` waits for delivery and leaves the logger open.
-   * It never emits `'error'`.
+   * An object-mode Writable for pino, winston, bunyan, morgan or `source.pipe(…)`. Lines are sent as they are, records in
+   * the format of this logger; the host decides about levels. `end()` waits for delivery and leaves the logger open. It
+   * never emits `'error'`.
    *
    * @example
    * ```ts
@@ -559,22 +556,22 @@ export class CloudwatchLogger {
     return new LogWritable(this.#core, () => this.#context(), false);
   }
 
-  /** Counts of events so far. `logged === delivered + rejected + dropped + pending`, at every moment. */
+  /** Counts so far. `logged === delivered + rejected + dropped + pending`, at every moment. */
   stats(): Stats {
     return this.#core.queue.stats();
   }
 
   /**
-   * Sends what is waiting. Resolves when everything logged before the call has an outcome, or after `timeoutMs`
-   * (default: no limit); never rejects.
+   * Sends what is waiting. Resolves when everything logged before the call has an outcome, or after `timeoutMs` (without
+   * one: however long it takes). Never rejects.
    */
   flush(timeoutMs?: number): Promise<Stats> {
     return this.#core.flush(timeoutMs);
   }
 
   /**
-   * Flushes, then stops for good; what is left after `timeoutMs` (default `closeTimeoutMs`) is reported as `unsent`.
-   * A second call gives the same promise. Never rejects.
+   * Flushes, then stops for good; what is left after `timeoutMs` (default: `closeTimeoutMs`) is reported as `unsent`, or
+   * stays in the spool. A second call gives the same promise. Never rejects.
    */
   close(timeoutMs?: number): Promise<Stats> {
     return this.#core.close(timeoutMs);
@@ -585,7 +582,7 @@ export class CloudwatchLogger {
     await this.close();
   }
 
-  #weight(): number {
+  get #weight(): number {
     let logger: CloudwatchLogger = this;
     while (logger.#threshold === undefined) logger = logger.#parent as CloudwatchLogger;
     return logger.#threshold;
@@ -598,7 +595,7 @@ export class CloudwatchLogger {
   }
 
   #capture(level: Level, values: unknown[]): void {
-    // What the logger itself prints, or a callback of it, is no event.
+    // What the logger or a callback of its options prints is no event.
     if (this.#core.isBusy || !this.isLevelEnabled(level)) return;
     const message = values.length === 1 ? values[0] : attempt(() => formatArguments(...values), "[unreadable]");
     this.#core.log("console", level, Date.now(), message, this.#context(), undefined, undefined);
@@ -606,14 +603,36 @@ export class CloudwatchLogger {
 
   /** The fields of this logger, then those of the callbacks it runs in, outer ones first. */
   #context(): Fields | undefined {
-    let fields = this.#fields;
+    let scoped: Fields | undefined;
     for (let logger: CloudwatchLogger | undefined = this; logger !== undefined; logger = logger.#parent) {
-      const scope = logger.#scope?.getStore();
-      if (scope !== undefined) fields = mergeFields(scope, fields === this.#fields ? undefined : fields);
+      if (logger.#scope !== undefined) scoped = mergeFields(logger.#scope.getStore(), scoped);
     }
-    return fields === this.#fields ? fields : mergeFields(this.#fields, fields);
+    return scoped === undefined ? this.#fields : mergeFields(this.#fields, scoped);
   }
 }
+
+/** How `child` hands its own to the constructor. */
+class ChildOptions {
+  readonly core: Core;
+  readonly parent: CloudwatchLogger;
+  readonly fields: Fields | undefined;
+  readonly threshold: number | undefined;
+
+  constructor(core: Core, parent: CloudwatchLogger, fields: Fields | undefined, threshold: number | undefined) {
+    this.core = core;
+    this.parent = parent;
+    this.fields = fields;
+    this.threshold = threshold;
+  }
+}
+
+const CONSOLE_METHODS = [
+  ["debug", "debug"],
+  ["log", "info"],
+  ["info", "info"],
+  ["warn", "warn"],
+  ["error", "error"],
+] as const;
 
 /**
  * The stream of a logger of its own, which `end()` closes: a target of `pino.transport`. Options that pino adds are
@@ -628,13 +647,10 @@ export class CloudwatchLogger {
 export default function transport(options: { logGroupName: string | null } & CloudwatchLoggerOptions): Writable {
   const known = Object.entries(options).filter(([name]) => Object.hasOwn(RULES, name));
   const settings = validate(options.logGroupName, Object.fromEntries(known));
-  const core = new Core(options.logGroupName, settings);
-  return new LogWritable(core, () => settings.fields, true);
+  return new LogWritable(new Core(options.logGroupName, settings), () => settings.fields, true);
 }
 
-type ChildOptions = CloudwatchLoggerOptions & { parent?: CloudwatchLogger };
-
-/** Where an event comes from. Only a `call` may throw; what came from the console has been printed. */
+/** Where an event comes from. Only a `call` may throw; what came from the console is printed already. */
 type Origin = "call" | "console" | "stream" | "notice";
 
 /** What a logger and its children share: the way from a call to the queue. */
@@ -647,38 +663,39 @@ class Core {
   readonly #reporter: Reporter;
   readonly #isPrinter: boolean;
   readonly #redaction: Redaction | undefined;
-  /** `undefined` for JSON, which is written without an intermediate text. */
+  /** `undefined` for JSON, which is written without a text in between. */
   readonly #format: ((event: FormatEvent, caller: string | undefined) => string) | undefined;
   /** One writer for each log call within a log call: getters and `toJSON` may log. */
   readonly #writers: EventWriter[] = [];
   #depth = 0;
   #hasFormatFailed = false;
-  /** Waiting for room, to tell of a gap. */
+  /** Waits for room, to tell of a gap. */
   #watch: Promise<void> | undefined;
-  /** How much was logged when the last flush before the exit began. */
+  /** What was logged when the exit's last flush began. */
   #loggedAtExit = -1;
+  /** The lifecycle: open without, closing or closed with it. */
   #closing: Promise<Stats> | undefined;
 
   constructor(logGroupName: string | null, settings: Settings) {
-    const { format, redact, closeOnSignals } = settings;
+    const { format, redact } = settings;
     this.#settings = settings;
     this.#isPrinter = logGroupName === null;
     this.#reporter = new Reporter(settings);
     this.#redaction = redact?.length ? new Redaction(redact) : undefined;
-    this.streams = new LogStreams(settings.logStreamName);
-    this.queue = new Queue(logGroupName ?? "", settings, this.streams, this.#reporter);
     this.#format = compileFormat(format);
     this.wantsCaller = typeof format === "string" && format.includes("{caller}");
-    this.signals = closeOnSignals;
+    this.signals = settings.closeOnSignals;
+    this.streams = new LogStreams(settings.logStreamName);
+    this.queue = new Queue(logGroupName, settings, this.streams, this.#reporter);
     if (!this.#isPrinter) onProcessEnd(this);
   }
 
-  /** Whether this is within a log call or a callback of the logger. */
+  /** Within a log call, or a callback of the options. */
   get isBusy(): boolean {
     return this.#depth > 0 || this.#reporter.isTelling;
   }
 
-  /** level → format → fit → queue, for anything that a program logs. */
+  /** format → fit → queue. */
   log(
     origin: Origin,
     level: Level,
@@ -698,7 +715,7 @@ class Core {
     const writer = this.#writers[depth];
     this.#depth = depth + 1;
     try {
-      this.#write(writer, level, timestamp, message, base, fields, caller);
+      this.#write(writer, readEvent(level, timestamp, message, base, fields, this.#redaction), caller);
       this.#accept(origin, level, timestamp, writer);
     } finally {
       this.#depth = depth;
@@ -724,27 +741,21 @@ class Core {
   }
 
   /** Writes the event in the format of this logger. Never throws. */
-  #write(
-    writer: EventWriter,
-    level: Level,
-    timestamp: number,
-    message: unknown,
-    base: Fields | undefined,
-    fields: object | undefined,
-    caller: string | undefined,
-  ): void {
+  #write(writer: EventWriter, draft: Draft, caller: string | undefined): void {
+    const text = this.#format === undefined ? undefined : this.#formatted(draft, caller);
+    if (text !== undefined) {
+      writer.text(draft.timestamp, text);
+      return;
+    }
     try {
-      const event = readEvent(level, timestamp, message, base, fields, this.#redaction);
-      const text = this.#format === undefined ? undefined : this.#formatted(event, caller);
-      if (text === undefined) writer.json(event);
-      else writer.text(timestamp, text);
-    } catch (error) {
-      // Nothing known gets here but an exhausted stack.
-      writer.text(timestamp, `${level.toUpperCase()} [event left out: ${reasonOf(error)}]`);
+      writer.json(draft);
+    } catch {
+      // A getter or a trap among the fields: what can be read of them is kept.
+      writer.json({ ...draft, fields: mergeFields(draft.fields) });
     }
   }
 
-  /** The text of a format other than JSON; `undefined` where a format function fails. */
+  /** The text of a format other than JSON; `undefined` where the format function fails. */
   #formatted(draft: Draft, caller: string | undefined): string | undefined {
     const { message = "", fields, error } = this.#redaction?.draft(draft) ?? draft;
     try {
@@ -763,7 +774,7 @@ class Core {
 
   #accept(origin: Origin, level: Level, timestamp: number, event: EventWriter): void {
     const { queue } = this;
-    const { console: isPrinted, overflow, maxBatchBytes, maxEventBytes = maxBatchBytes } = this.#settings;
+    const { console: isPrinted, overflow, maxEventBytes } = this.#settings;
     if ((isPrinted || this.#isPrinter) && origin !== "console") print(level, event.message());
     const size = event.size();
     if (this.#isPrinter) {
@@ -779,38 +790,36 @@ class Core {
       this.#reporter.loss("oversize", [{ timestamp, message: event.message() }]);
     } else {
       const fit = overflow === "split" ? split : truncate;
-      const parts = fit(event.message(), maxEventBytes - LIMITS.eventOverheadBytes);
+      const parts = fit(event.message(), event.isJson, maxEventBytes - LIMITS.eventOverheadBytes);
       const bytes = sum(parts.map((part) => Buffer.byteLength(part) + LIMITS.eventOverheadBytes));
       if (queue.admit(parts.length, bytes, level, timestamp)) {
         for (const part of parts) queue.append(timestamp, this.#text(timestamp, part));
       }
     }
     if (level === "fatal") queue.hurry();
-    if (queue.gap !== undefined) {
-      this.#watch ??= queue.room(0).then(() => {
-        this.#watch = undefined;
-        this.#tellGap();
-      });
-    }
+    if (queue.gap !== undefined) this.#watch ??= queue.room(0).then(() => this.#tellGap());
   }
 
-  /** One WARN event says what the stream is missing. */
+  /** One WARN event tells the log stream what it is missing. */
   #tellGap(): void {
-    const gap = this.queue.takeGap();
+    this.#watch = undefined;
+    const { gap } = this.queue;
     if (gap === undefined) return;
+    this.queue.gap = undefined;
     const from = new Date(gap.from).toISOString();
     const to = new Date(gap.to).toISOString();
     const message = `${gap.count} log events were dropped because the queue was full, from ${from} to ${to}`;
     const fields = { dropped: gap.count, reason: "queueFull", from, to };
     this.log("notice", "warn", Date.now(), message, undefined, fields, undefined);
   }
+
   async flush(timeoutMs?: number): Promise<Stats> {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<void>((resolve) => {
       if (timeoutMs !== undefined) timer = setTimeout(resolve, clampMs(timeoutMs));
     });
     await Promise.race([this.queue.drained(), late]);
-    if (this.queue.hasRoomFor(0) && this.queue.gap !== undefined) {
+    if (this.queue.gap !== undefined && this.queue.hasRoomFor(0)) {
       this.#tellGap();
       await Promise.race([this.queue.drained(), late]);
     }
@@ -828,7 +837,7 @@ class Core {
     return this.#closing;
   }
 
-  /** The event loop is empty: one more flush, unless the last one in this place did not get anything through. */
+  /** The event loop is empty: a flush, unless nothing was logged since the last one here. */
   beforeExit(): void {
     const { pending, logged } = this.queue.stats();
     if (pending === 0 || logged === this.#loggedAtExit || this.#closing !== undefined) return;
@@ -855,6 +864,7 @@ interface Draft {
   error?: unknown;
 }
 
+/** Whatever was logged, as message, fields and error. */
 function readEvent(
   level: Level,
   timestamp: number,
@@ -865,18 +875,16 @@ function readEvent(
 ): Draft {
   const draft: Draft = { timestamp, level, message: undefined, fields: base };
   let given: object | undefined = extra ?? undefined;
-  if (given !== undefined && isError(given)) {
-    draft.error = given;
-    given = undefined;
-  } else if (given !== undefined && !isRecord(given)) {
-    given = { fields: given };
+  if (given !== undefined && !isRecord(given)) {
+    if (isError(given)) draft.error = given;
+    given = draft.error === undefined ? { fields: given } : undefined;
   }
   if (typeof message === "string") {
     draft.message = message;
   } else if (isError(message)) {
     if (draft.error !== undefined) given = { error: draft.error };
     draft.error = message;
-    draft.message = textOf(read(message, "message"));
+    draft.message = textOf(read(message, "message"), redaction);
   } else if (isRecord(message)) {
     const { message: own, ...rest } = mergeFields(message) ?? {};
     if (isError(own)) draft.error ??= own;
@@ -895,35 +903,30 @@ function compileFormat(
   if (format === "json") return undefined;
   if (typeof format === "function") return (event) => format(event);
   const template = format === "text" ? "{level} {message}" : format;
-  const complete = template.includes("{message}") ? template : `${template}{message}`;
   // Odd places hold the names of the placeholders.
-  const pieces = complete.split(/\{(\w+)\}/);
+  const pieces = (template.includes("{message}") ? template : `${template}{message}`).split(/\{(\w+)\}/);
   const named = new Set(pieces.filter((_, index) => index % 2 === 1));
   return (event, caller) => {
-    let text = "";
-    for (const [index, piece] of pieces.entries()) {
-      if (index % 2 === 0) text += piece;
-      else if (piece === "timestamp") text += new Date(event.timestamp).toISOString();
-      else if (piece === "level") text += event.level.toUpperCase();
-      else if (piece === "caller") text += caller ?? "";
-      else if (piece === "message") text += messageWithError(event);
-      else if (Object.hasOwn(event.fields, piece)) text += textOf(read(event.fields, piece));
-    }
-    const rest = Object.entries(event.fields).filter(([name]) => !named.has(name));
+    const { timestamp, level, fields } = event;
+    const fill = (name: string): string => {
+      if (name === "timestamp") return new Date(timestamp).toISOString();
+      if (name === "level") return level.toUpperCase();
+      if (name === "caller") return caller ?? "";
+      if (name === "message") return messageWithError(event);
+      return Object.hasOwn(fields, name) ? textOf(fields[name]) : "";
+    };
+    const text = pieces.map((piece, index) => (index % 2 === 0 ? piece : fill(piece))).join("");
+    const rest = Object.entries(fields).filter(([name, value]) => !named.has(name) && value !== undefined);
     return rest.length === 0 ? text : `${text} ${stringify(Object.fromEntries(rest))}`;
   };
 }
 
+/** A message with its Error: the stack, then what that does not tell, such as causes and own fields. */
 function messageWithError({ message, error }: FormatEvent): string {
   if (error === undefined) return message;
-  const stack = errorText(error);
-  return stack.includes(message) ? stack : `${message} ${stack}`;
-}
-
-/** An Error's stack, followed by what the stack does not tell: cause, errors, own fields. */
-function errorText(error: unknown): string {
-  const { name, message, stack, ...rest } = JSON.parse(stringify(error)) as Fields;
-  const text = typeof stack === "string" ? stack : `${name}: ${message}`;
+  const { name, message: own, stack, ...rest } = JSON.parse(stringify(error)) as Fields;
+  const trace = typeof stack === "string" ? stack : `${name}: ${own}`;
+  const text = trace.includes(message) ? trace : `${message} ${trace}`;
   return Object.keys(rest).length === 0 ? text : `${text} ${JSON.stringify(rest)}`;
 }
 
@@ -932,58 +935,88 @@ function textOf(value: unknown, redaction?: Redaction): string {
   if (typeof value === "string") return value;
   if (typeof value === "function") return attempt(() => `[Function: ${value.name}]`, "[Function]");
   if (typeof value !== "object" || value === null) return String(value);
-  if (attempt(() => value instanceof Uint8Array, false)) {
-    return attempt(() => Buffer.from(value as Uint8Array).toString(), "[unreadable]");
-  }
+  if (types.isUint8Array(value)) return attempt(() => Buffer.from(value).toString(), "[unreadable]");
   const json = stringify(value, redaction);
   return json.startsWith('"') ? (JSON.parse(json) as string) : json;
 }
 
-/** JSON of any value: as JSON.stringify writes it, but for the content that JSON.stringify would lose or throw at. */
+/** The JSON of any value: that of JSON.stringify, but for the content that it would lose or throw at. */
 function stringify(value: unknown, redaction?: Redaction): string {
   const writer = new EventWriter(DEFAULTS.maxQueueBytes, redaction);
   writer.value(value);
   return writer.message();
 }
 
-/** What JSON makes of an ASCII character inside of a string. */
-const ESCAPED = Array.from({ length: 128 }, (_, code) => JSON.stringify(String.fromCharCode(code)).slice(1, -1));
-/** The same for a JSON string inside of a JSON string. */
-const ESCAPED_TWICE = ESCAPED.map((text) => JSON.stringify(text).slice(1, -1));
-/** 1 for the bytes of UTF-8 that stand for themselves. */
-const IS_CLEAN = Uint8Array.from({ length: 256 }, (_, byte) => (byte > 127 || ESCAPED[byte]?.length === 1 ? 1 : 0));
+/** What `redact` names. */
+class Redaction {
+  readonly #names: Set<string>;
+  readonly #paths: string[][];
 
-/** The names that JSON events use themselves; a field of that name is kept with an underscore behind. */
-function isReserved(name: string): boolean {
-  return name === "level" || name === "message" || name === "error" || name === "part" || name === "truncatedBytes";
+  constructor(redact: readonly string[]) {
+    const paths = redact.map((path) => path.replace(/\[(\w+|\*)\]/g, ".$1").split("."));
+    this.#names = new Set(paths.filter(({ length }) => length === 1).flat());
+    this.#paths = paths.filter(({ length }) => length > 1);
+  }
+
+  hides(path: readonly string[]): boolean {
+    const isHidden = (names: string[]) =>
+      names.length === path.length && names.every((name, index) => name === "*" || name === path[index]);
+    return this.#names.has(path.at(-1) as string) || this.#paths.some(isHidden);
+  }
+
+  /** A line that a host has formatted, where that is JSON. */
+  line(line: string): string {
+    return line.startsWith("{") ? attempt(() => stringify(JSON.parse(line), this), line) : line;
+  }
+
+  /** An event as formats other than JSON get it: copies without what is hidden. */
+  draft({ message, fields, error }: Draft): Pick<Draft, "message" | "fields" | "error"> {
+    const top = JSON.parse(stringify({ message, error }, this)) as Pick<Draft, "message" | "error">;
+    return { ...top, fields: JSON.parse(stringify(fields ?? {}, this)) as Fields };
+  }
 }
 
-/** Thrown inside of {@link EventWriter} when an event grows beyond everything that could be sent. */
-const TOO_LARGE = new RangeError("larger than the queue");
+/** What an ASCII character becomes inside of a JSON string, and inside of a JSON string that is inside of one. */
+const ESCAPED = Array.from({ length: 128 }, (_, code) => JSON.stringify(String.fromCharCode(code)).slice(1, -1));
+const ESCAPED_TWICE = ESCAPED.map((text) => JSON.stringify(text).slice(1, -1));
+/** 1 for the bytes of UTF-8 that stay as they are. */
+const IS_CLEAN = Uint8Array.from({ length: 256 }, (_, byte) => (byte > 127 || ESCAPED[byte]?.length === 1 ? 1 : 0));
 
-/** Free bytes that every write leaves behind, so that punctuation needs no check. */
-const SLACK_BYTES = 64;
+const LINE_BREAK = 0x0a;
+const QUOTE = 0x22;
+const COMMA = 0x2c;
+const COLON = 0x3a;
+const OPENING_BRACKET = 0x5b;
+const BACKSLASH = 0x5c;
+const CLOSING_BRACKET = 0x5d;
+const OPENING_BRACE = 0x7b;
+const CLOSING_BRACE = 0x7d;
+
+/** Thrown within {@link EventWriter} where an event grows beyond everything that could be sent. */
+const TOO_LARGE = new RangeError("larger than the queue");
 
 /**
  * Writes one event at a time as PutLogEvents wants it, `{"timestamp":…,"message":"…"}`, into bytes that are used again.
  *
- * A JSON event is a JSON string inside of JSON: every quote and backslash is escaped twice. One walk over the value does
- * that, counts the size and survives whatever the value holds, for the price of one JSON.stringify.
+ * A JSON event is a JSON string inside of JSON, its quotes and backslashes escaped twice. One walk over the value does
+ * that, counts the size and survives whatever the value holds, for about the price of one JSON.stringify.
  */
 class EventWriter {
   bytes: Buffer = Buffer.allocUnsafeSlow(16_384);
   length = 0;
-  /** Where the message begins, and how many of the bytes since are escapes that the message does not count. */
+  /** Whether the message is JSON of {@link json}. */
+  isJson = false;
+  /** Where the message begins, and how many of the bytes since then are escapes that its size does not count. */
   #start = 0;
   #escapes = 0;
-  /** What the bytes before `#start` say; a burst of events shares them. */
+  /** What the bytes before the message say; the events of a burst share them. */
   #timestamp = Number.NaN;
-  /** Objects around the value that is being written, to find cycles. */
+  /** The objects around the value that is being written, to find cycles; only the first `#depth` count. */
   readonly #ancestors: object[] = [];
   #depth = 0;
   readonly #limitBytes: number;
   readonly #redaction: Redaction | undefined;
-  /** Names from the top of the event to the value that is being written, kept for redaction only. */
+  /** The names from the top of the event to the value that is being written; kept for redaction alone. */
   readonly #path: string[] = [];
 
   constructor(limitBytes: number, redaction?: Redaction) {
@@ -991,38 +1024,57 @@ class EventWriter {
     this.#redaction = redaction;
   }
 
-  /** UTF-8 bytes of the message and the overhead that the service counts. */
+  /** The size as the service counts it. */
   size(): number {
     return this.length - this.#start - 2 - this.#escapes + LIMITS.eventOverheadBytes;
   }
 
-  /** The message as text. */
+  /** The message, read back. */
   message(): string {
     return JSON.parse(this.bytes.toString("utf8", this.#start - 1, this.length - 1)) as string;
   }
 
   text(timestamp: number, text: string): void {
-    // The service refuses an empty message.
-    this.#write(timestamp, () => this.#string(text === "" ? " " : text, ESCAPED));
+    this.#begin(timestamp);
+    try {
+      // The service refuses an empty message.
+      this.#string(text === "" ? " " : text, ESCAPED);
+    } catch (error) {
+      this.#breakOff(error);
+    }
+    this.#end();
   }
 
   json({ timestamp, level, message, fields, error }: Draft): void {
-    this.#write(timestamp, () => {
-      this.#ascii(OPENINGS[level]);
-      this.#escapes = 4;
+    this.#begin(timestamp);
+    this.isJson = true;
+    try {
+      this.#byte(OPENING_BRACE);
+      this.#quoted("level");
+      this.#byte(COLON);
+      this.#quoted(LEVEL_NAMES[level]);
       if (message !== undefined) this.#member("message", message, false);
-      if (fields !== undefined) this.#fields(fields);
+      if (fields !== undefined) this.#members(fields, true);
       if (error !== undefined) this.#member("error", error, false);
       this.#byte(CLOSING_BRACE);
-    });
+    } catch (failure) {
+      this.#breakOff(failure);
+    }
+    this.#end();
   }
 
-  /** The JSON of a value, as a message of its own. */
+  /** The JSON of any value, as a message. */
   value(value: unknown): void {
-    this.#write(0, () => this.#value(value, "") || this.#ascii("null"));
+    this.#begin(0);
+    try {
+      if (!this.#value(value, "")) this.#ascii("null");
+    } catch (error) {
+      this.#breakOff(error);
+    }
+    this.#end();
   }
 
-  #write(timestamp: number, message: () => unknown): void {
+  #begin(timestamp: number): void {
     if (timestamp !== this.#timestamp) {
       this.length = 0;
       this.#ascii(`{"timestamp":${timestamp},"message":"`);
@@ -1030,17 +1082,20 @@ class EventWriter {
       this.#timestamp = timestamp;
     }
     this.length = this.#start;
+    this.isJson = false;
     this.#escapes = 0;
     this.#depth = 0;
     this.#path.length = 0;
-    try {
-      message();
-    } catch (error) {
-      // Broken off: it has been found too large for whatever comes next.
-      if (error !== TOO_LARGE) throw error;
-    }
+  }
+
+  #end(): void {
     this.#byte(QUOTE);
     this.#byte(CLOSING_BRACE);
+  }
+
+  /** What is too large for the queue needs no end: it will be found too large. Everything else is an error. */
+  #breakOff(error: unknown): void {
+    if (error !== TOO_LARGE) throw error;
   }
 
   /** False where JSON has no such value: `undefined`. */
@@ -1069,34 +1124,35 @@ class EventWriter {
   }
 
   #object(value: object, key: string): boolean {
+    const { length } = this;
     const depth = this.#depth;
-    if (depth > MAX_DEPTH || this.#isWithin(value)) {
+    const escapes = this.#escapes;
+    const level = this.#path.length;
+    let isWritten = true;
+    this.#reserve(0);
+    if (depth > MAX_DEPTH || this.#isInside(value)) {
       this.#quoted(depth > MAX_DEPTH ? "[nested too deep]" : "[circular]");
       return true;
     }
-    const { length } = this;
-    const escapes = this.#escapes;
-    const level = this.#path.length;
     this.#ancestors[depth] = value;
     this.#depth = depth + 1;
-    let written = true;
     try {
-      written = this.#container(value, key);
+      isWritten = this.#container(value, key);
     } catch (error) {
       if (error === TOO_LARGE) throw error;
-      // A getter, a trap or a toJSON that throws: what can be read of this value is kept, its neighbours anyway.
+      // A getter, a trap or a toJSON that throws: what can be read of the value is kept, its neighbours anyway.
       this.length = length;
       this.#escapes = escapes;
       this.#path.length = level;
-      const readable = isRecord(value) ? mergeFields(value) : undefined;
+      const readable = isRecord(value) && !("toJSON" in value) ? mergeFields(value) : undefined;
       if (readable === undefined) this.#quoted(`[unreadable: ${reasonOf(error)}]`);
       else this.#braces(readable);
     }
     this.#depth = depth;
-    return written;
+    return isWritten;
   }
 
-  #isWithin(value: object): boolean {
+  #isInside(value: object): boolean {
     for (let index = this.#depth - 1; index >= 0; index--) if (this.#ancestors[index] === value) return true;
     return false;
   }
@@ -1116,7 +1172,7 @@ class EventWriter {
       // JSON has no word for an invalid date.
       return this.#value(json === null && types.isDate(value) ? String(value) : json, key);
     }
-    if (json !== value && this.#isWithin(json)) return this.#value("[circular]", key);
+    if (json !== value && this.#isInside(json)) return this.#value("[circular]", key);
     this.#ancestors[this.#depth++] = json;
     this.#contents(json);
     return true;
@@ -1134,6 +1190,17 @@ class EventWriter {
     else this.#braces(value);
   }
 
+  /** An Error, little of whose content is enumerable. */
+  #error(error: Error): boolean {
+    this.#byte(OPENING_BRACE);
+    let isFirst = true;
+    for (const name of new Set(["name", "message", "stack", "cause", "errors", ...Object.keys(error)])) {
+      if (name in error && this.#member(name, read(error, name), isFirst)) isFirst = false;
+    }
+    this.#byte(CLOSING_BRACE);
+    return true;
+  }
+
   #array(items: unknown[]): void {
     this.#byte(OPENING_BRACKET);
     for (let index = 0; index < items.length; index++) {
@@ -1149,24 +1216,10 @@ class EventWriter {
     this.#byte(CLOSING_BRACE);
   }
 
-  /** The fields of a JSON event, behind its level. */
-  #fields(fields: Fields): void {
-    const { length } = this;
-    const escapes = this.#escapes;
-    try {
-      this.#members(fields, true);
-    } catch (error) {
-      if (error === TOO_LARGE) throw error;
-      this.length = length;
-      this.#escapes = escapes;
-      this.#path.length = 0;
-      this.#members(mergeFields(fields) ?? {}, true);
-    }
-  }
-
+  /** `isTop`: the fields of a JSON event, behind its level. */
   #members(fields: Fields, isTop: boolean): void {
     let isFirst = !isTop;
-    // For-in is a tenth of the whole walk faster than Object.keys.
+    // For-in makes the whole walk a tenth faster than Object.keys.
     for (const name in fields) {
       if (!Object.hasOwn(fields, name)) continue;
       const value = fields[name];
@@ -1188,7 +1241,7 @@ class EventWriter {
     return false;
   }
 
-  /** The value behind a name or at an index, unless it is to be hidden. */
+  /** The value of a name or an index, unless it is to be hidden. */
   #item(value: unknown, name: string): boolean {
     if (this.#redaction === undefined) return this.#value(value, name);
     this.#path.push(name);
@@ -1198,18 +1251,6 @@ class EventWriter {
     return isWritten;
   }
 
-  /** An Error's own way to hold its content: little of it is enumerable. */
-  #error(error: Error): true {
-    this.#byte(OPENING_BRACE);
-    let isFirst = true;
-    for (const name of new Set(["name", "message", "stack", "cause", "errors", ...Object.keys(error)])) {
-      if (name in error && this.#member(name, read(error, name), isFirst)) isFirst = false;
-    }
-    this.#byte(CLOSING_BRACE);
-    return true;
-  }
-
-  /** A string in quotes, inside of a JSON event. */
   #quoted(text: string): void {
     this.#byte(BACKSLASH);
     this.#byte(QUOTE);
@@ -1219,6 +1260,7 @@ class EventWriter {
     this.#escapes += 2;
   }
 
+  /** Every write of text leaves room behind for what single bytes may follow. */
   #byte(byte: number): void {
     this.bytes[this.length++] = byte;
   }
@@ -1230,14 +1272,14 @@ class EventWriter {
     this.length = length + text.length;
   }
 
-  /** UTF-8 and escapes. A lone surrogate becomes U+FFFD. */
+  /** UTF-8 with escapes. A lone surrogate becomes U+FFFD. */
   #string(text: string, escaped: readonly string[]): void {
-    // Short ASCII, which most strings are: quicker by hand than by a call into the runtime.
-    let at = this.length;
     let index = 0;
     if (text.length < 64) {
+      // Most strings are short and ASCII: quicker by hand than with a call into the runtime.
       this.#reserve(7 * text.length);
       const { bytes } = this;
+      let at = this.length;
       for (; index < text.length; index++) {
         const code = text.charCodeAt(index);
         if (code > 127) break;
@@ -1245,12 +1287,11 @@ class EventWriter {
         else at = this.#escape(code, escaped, at);
       }
       this.length = at;
-      if (index === text.length) return;
     }
-    for (; index < text.length; ) {
-      // In pieces, so that a string of any length ends at the limit. No piece ends inside of a surrogate pair.
+    // In pieces, so that a string of any length ends at the limit. No piece ends inside of a surrogate pair.
+    while (index < text.length) {
       let end = Math.min(text.length, index + 65_536);
-      if (end < text.length && text.charCodeAt(end) >> 10 === LOW_SURROGATE) end++;
+      if (end < text.length && (text.charCodeAt(end) & 0xfc00) === 0xdc00) end++;
       this.#reserve(3 * (end - index));
       const start = this.length;
       this.length += this.bytes.write(index === 0 && end === text.length ? text : text.slice(index, end), start);
@@ -1267,97 +1308,56 @@ class EventWriter {
     return at + text.length;
   }
 
-  /** Escapes what was written from `start` on: makes room, then moves and escapes from the end. */
+  /** Escapes what was written since `start`: makes room, then moves and escapes from the end on. */
   #escapeFrom(start: number, escaped: readonly string[]): void {
     let grown = 0;
     for (let index = start; index < this.length; index++) {
       const byte = this.bytes[index] as number;
       if (IS_CLEAN[byte] === 0) grown += (escaped[byte] as string).length - 1;
     }
-    if (grown === 0) return;
     this.#reserve(grown);
     const { bytes } = this;
     let to = this.length + grown;
     for (let index = this.length - 1; to > index + 1; index--) {
       const byte = bytes[index] as number;
-      if (IS_CLEAN[byte] === 1) {
-        bytes[--to] = byte;
-      } else {
-        to -= (escaped[byte] as string).length;
-        this.#escape(byte, escaped, to);
-      }
+      to -= IS_CLEAN[byte] === 1 ? 1 : (escaped[byte] as string).length;
+      if (IS_CLEAN[byte] === 1) bytes[to] = byte;
+      else this.#escape(byte, escaped, to);
     }
     this.length += grown;
   }
 
   #reserve(bytes: number): void {
-    if (this.length + bytes + SLACK_BYTES > this.bytes.length) this.#grow(bytes);
-  }
-
-  #grow(bytes: number): void {
+    // What single bytes may follow: brackets as deep as they go, and the end.
+    const needed = this.length + bytes + MAX_DEPTH + 64;
+    if (needed <= this.bytes.length) return;
     if (this.length - this.#escapes > this.#limitBytes) throw TOO_LARGE;
-    const grown = Buffer.allocUnsafeSlow(2 * (this.length + bytes + SLACK_BYTES));
+    const grown = Buffer.allocUnsafeSlow(2 * needed);
     grown.set(this.bytes.subarray(0, this.length));
     this.bytes = grown;
   }
 }
 
-/** What `redact` names. */
-class Redaction {
-  readonly #names: Set<string>;
-  readonly #paths: string[][];
+const LEVEL_NAMES = Object.fromEntries(Object.keys(LEVELS).map((level) => [level, level.toUpperCase()])) as Record<
+  Level,
+  string
+>;
 
-  constructor(redact: readonly string[]) {
-    const paths = redact.map((path) => path.replace(/\[(\w+|\*)\]/g, ".$1").split("."));
-    this.#names = new Set(paths.filter(({ length }) => length === 1).map(([name]) => name as string));
-    this.#paths = paths.filter(({ length }) => length > 1);
-  }
-
-  hides(path: readonly string[]): boolean {
-    const matches = (names: string[]) =>
-      names.length === path.length && names.every((name, index) => name === "*" || name === path[index]);
-    return this.#names.has(path.at(-1) as string) || this.#paths.some(matches);
-  }
-
-  /** A line that a host has formatted, if it is a JSON object. */
-  line(line: string): string {
-    return line.startsWith("{") ? attempt(() => stringify(JSON.parse(line), this), line) : line;
-  }
-
-  /** An event as formats other than JSON get it: copies, of which the values are hidden. */
-  draft({ message, fields, error }: Draft): Pick<Draft, "message" | "fields" | "error"> {
-    const top = JSON.parse(stringify({ message, error }, this)) as Pick<Draft, "message" | "error">;
-    return { ...top, fields: JSON.parse(stringify(fields ?? {}, this)) as Fields };
-  }
+/** The names that JSON events use themselves; a field of that name is kept with an underscore behind. */
+function isReserved(name: string): boolean {
+  return name === "level" || name === "message" || name === "error" || name === "part" || name === "truncatedBytes";
 }
 
-const QUOTE = 0x22;
-const COMMA = 0x2c;
-const COLON = 0x3a;
-const OPENING_BRACKET = 0x5b;
-const BACKSLASH = 0x5c;
-const CLOSING_BRACKET = 0x5d;
-const OPENING_BRACE = 0x7b;
-const CLOSING_BRACE = 0x7d;
-/** The upper six bits of the second half of a surrogate pair. */
-const LOW_SURROGATE = 0xdc00 >> 10;
-
-/** How a JSON event of each level begins. */
-const OPENINGS = Object.fromEntries(
-  Object.keys(LEVELS).map((level) => [level, `{\\"level\\":\\"${level.toUpperCase()}\\"`]),
-) as Record<Level, string>;
-
 function freeName(name: string, fields: Fields): string {
-  do name += "_";
-  while (Object.hasOwn(fields, name));
-  return name;
+  const free = `${name}_`;
+  return Object.hasOwn(fields, free) ? freeName(free, fields) : free;
 }
 
 // ════════════════════════════════════════════════ 8 · Size ══════════════════════════════════════════════════
 
 /** One text of at most `limitBytes` UTF-8 bytes; a JSON event stays JSON and gains `truncatedBytes`. */
-function truncate(text: string, limitBytes: number): string[] {
-  const event = parseEvent(text);
+function truncate(text: string, isJson: boolean, limitBytes: number): string[] {
+  const event = isJson ? parseEvent(text) : undefined;
   if (event !== undefined) {
     const truncatedBytes = Buffer.byteLength(event.message);
     const room = limitBytes - Buffer.byteLength(JSON.stringify({ ...event, message: "", truncatedBytes }));
@@ -1369,23 +1369,23 @@ function truncate(text: string, limitBytes: number): string[] {
   return [text.slice(0, cutAt(text, 0, limitBytes, false))];
 }
 
-/** Texts of at most `limitBytes` UTF-8 bytes each; of a JSON event each is JSON with a piece of its message. */
-function split(text: string, limitBytes: number): string[] {
-  const event = parseEvent(text);
+/** Texts of at most `limitBytes` UTF-8 bytes; of a JSON event, each is JSON with a piece of its message. */
+function split(text: string, isJson: boolean, limitBytes: number): string[] {
+  const event = isJson ? parseEvent(text) : undefined;
   if (event !== undefined) {
-    const part = { id: randomBytes(6).toString("hex"), index: text.length, count: text.length };
-    const room = limitBytes - Buffer.byteLength(JSON.stringify({ ...event, message: "", part }));
+    const id = randomBytes(6).toString("hex");
+    const longest = JSON.stringify({ ...event, message: "", part: { id, index: text.length, count: text.length } });
+    const room = limitBytes - Buffer.byteLength(longest);
     if (room >= MAX_ESCAPED_BYTES) {
       const pieces = cut(event.message, room, true);
-      return pieces.map((message, index) =>
-        JSON.stringify({ ...event, message, part: { id: part.id, index, count: pieces.length } }),
-      );
+      const count = pieces.length;
+      return pieces.map((message, index) => JSON.stringify({ ...event, message, part: { id, index, count } }));
     }
   }
   return cut(text, limitBytes, false);
 }
 
-/** The JSON of one event with a message; `undefined` where the text is none, or was broken off. */
+/** A JSON event that has a message; `undefined` where it has none, or was broken off. */
 function parseEvent(text: string): (Fields & { message: string }) | undefined {
   const event = attempt(() => JSON.parse(text) as Fields & { message: string }, undefined);
   return typeof event?.message === "string" ? event : undefined;
@@ -1401,10 +1401,10 @@ function cut(text: string, limitBytes: number, inJson: boolean): string[] {
   return pieces;
 }
 
-/** A control character in JSON, `\u0000`: the most bytes that one code point takes. */
+/** A control character in JSON, `\u0000`: the most bytes that a code point takes. */
 const MAX_ESCAPED_BYTES = 6;
 
-/** Where a piece from `from` ends that takes at most `limitBytes`, as it is or inside of a JSON string. */
+/** Where the piece from `from` on ends that takes at most `limitBytes`, as it is or inside of a JSON string. */
 function cutAt(text: string, from: number, limitBytes: number, inJson: boolean): number {
   let bytes = 0;
   for (let index = from; index < text.length; ) {
@@ -1419,73 +1419,65 @@ function cutAt(text: string, from: number, limitBytes: number, inJson: boolean):
 
 // ═══════════════════════════════════════════ 9 · Queue and batch ════════════════════════════════════════════
 
-/** A log stream that this logger writes to. */
+/** A log stream that is written to. */
 interface LogStream {
   name: string;
   /** To be created before the first put, under another name if this one is taken. */
-  fresh: boolean;
+  isFresh: boolean;
 }
 
-/** The log stream for each event: always the same one, but for `{date}`. */
+/** The log stream of each event: always the same, but for `{date}`. */
 class LogStreams {
   readonly #template: string;
-  readonly #perDay: boolean;
+  readonly #hasDate: boolean;
   readonly #byName = new Map<string, LogStream>();
-  /** The last answer, and the time of day it holds for. */
-  #current: LogStream | undefined;
-  #day = Number.NaN;
+  /** The last answer, and the day it holds for. */
+  #current: LogStream;
+  #day = 0;
 
   constructor(template: string) {
     this.#template = fillName(template);
-    this.#perDay = template.includes("{date}");
-    if (!this.#perDay) this.#current = { name: this.#template, fresh: template === DEFAULTS.logStreamName };
+    this.#hasDate = template.includes("{date}");
+    this.#current = { name: this.#template, isFresh: template === DEFAULTS.logStreamName };
   }
 
   at(timestamp: number): LogStream {
-    const day = this.#perDay ? Math.floor(timestamp / 86_400_000) : 0;
-    if (this.#current !== undefined && (!this.#perDay || day === this.#day)) return this.#current;
-    const date = new Date(day * 86_400_000).toISOString().slice(0, 10);
-    this.#current = this.named(this.#template.replaceAll("{date}", date));
-    this.#day = day;
+    const day = this.#hasDate ? Math.floor(timestamp / 86_400_000) : 0;
+    if (day !== this.#day) {
+      const date = new Date(day * 86_400_000).toISOString().slice(0, 10);
+      this.#current = this.named(this.#template.replaceAll("{date}", date));
+      this.#day = day;
+    }
     return this.#current;
   }
 
-  /** The log stream of that name, for events that were meant for it. */
   named(name: string): LogStream {
-    if (this.#current?.name === name) return this.#current;
-    let stream = this.#byName.get(name);
-    if (stream === undefined) {
-      stream = { name, fresh: false };
-      this.#byName.set(name, stream);
-    }
+    if (this.#current.name === name) return this.#current;
+    const stream = this.#byName.get(name) ?? { name, isFresh: false };
+    this.#byName.set(name, stream);
     return stream;
-  }
-
-  /** Another name for a fresh log stream whose name is taken. */
-  rename(stream: LogStream): void {
-    stream.name = fillName(DEFAULTS.logStreamName);
   }
 }
 
-/** Events of one PutLogEvents: the elements of its `logEvents`, as JSON, each with a comma behind. */
+/** Events of one PutLogEvents: the elements of its `logEvents` as JSON, a comma behind each. */
 class Batch {
   readonly id: number;
   readonly stream: LogStream;
   bytes: Buffer;
   length = 0;
   events = 0;
-  /** Bytes as the service counts them: messages + 26 each. */
+  /** As the service counts it. */
   size = 0;
   first = Number.POSITIVE_INFINITY;
   last = Number.NEGATIVE_INFINITY;
-  /** No more event goes in, and others may be in flight at the same time. */
-  full = false;
-  /** Where the spool keeps the same bytes. */
+  /** Ended by a limit: it need not wait for those in flight. */
+  isFull = false;
+  /** Where the spool has the same events. */
   file: SpoolFile | undefined;
-  /** Timestamps ascend. Only a clock that was set back, or a host that brings its own times, breaks this. */
-  sorted = true;
-  /** Where the events of the newest millisecond begin, and what stood before them. */
-  #tail = { length: 0, events: 0, size: 0, last: 0 };
+  /** Timestamps ascend; only a clock set back, or a host with times of its own, breaks this. */
+  #isSorted = true;
+  /** What there was before the events of the newest millisecond. */
+  #before = { length: 0, events: 0, size: 0, last: 0 };
 
   constructor(id: number, stream: LogStream, bytes: Buffer = Buffer.allocUnsafeSlow(16_384)) {
     this.id = id;
@@ -1503,161 +1495,162 @@ class Batch {
     return batch;
   }
 
-  /** Milliseconds between the oldest and the newest event, were there one of `timestamp` too. */
+  append(timestamp: number, event: EventWriter): void {
+    const { length, events, size, last } = this;
+    const end = length + event.length + 1;
+    this.#reserve(end);
+    this.bytes.set(event.bytes.subarray(0, event.length), length);
+    this.bytes[end - 1] = COMMA;
+    if (timestamp !== last) this.#before = { length, events, size, last };
+    if (timestamp < last) this.#isSorted = false;
+    this.length = end;
+    this.events = events + 1;
+    this.size = size + event.size();
+    this.first = Math.min(this.first, timestamp);
+    this.last = Math.max(last, timestamp);
+  }
+
+  #reserve(end: number): void {
+    if (end <= this.bytes.length) return;
+    const grown = Buffer.allocUnsafeSlow(2 * end);
+    grown.set(this.bytes.subarray(0, this.length));
+    this.bytes = grown;
+  }
+
+  /** How long it would span with an event of `timestamp`, ms. */
   spanWith(timestamp: number): number {
     return Math.max(this.last, timestamp) - Math.min(this.first, timestamp);
   }
 
-  append(timestamp: number, event: EventWriter): void {
-    const end = this.length + event.length + 1;
-    if (end > this.bytes.length) {
-      const grown = Buffer.allocUnsafeSlow(Math.max(end, 2 * this.bytes.length));
-      grown.set(this.bytes.subarray(0, this.length));
-      this.bytes = grown;
-    }
-    if (timestamp !== this.last) {
-      this.#tail = { length: this.length, events: this.events, size: this.size, last: this.last };
-      if (timestamp < this.last) this.sorted = false;
-    }
-    this.bytes.set(event.bytes.subarray(0, event.length), this.length);
-    this.bytes[end - 1] = COMMA;
-    this.length = end;
-    this.events++;
-    this.size += event.size();
-    this.first = Math.min(this.first, timestamp);
-    this.last = Math.max(this.last, timestamp);
+  /** Moves the events of the newest millisecond into `tail`. False where there are no others. */
+  cutTail(tail: Batch): boolean {
+    const before = this.#before;
+    if (!this.#isSorted || before.events === 0) return false;
+    tail.#reserve(this.length - before.length);
+    this.bytes.copy(tail.bytes, 0, before.length, this.length);
+    tail.length = this.length - before.length;
+    tail.events = this.events - before.events;
+    tail.size = this.size - before.size;
+    tail.first = this.last;
+    tail.last = this.last;
+    Object.assign(this, before);
+    return true;
   }
 
-  /** Moves the events of the newest millisecond into a batch of their own; `undefined` where there are no others. */
-  cutTail(id: number, bytes: Buffer | undefined): Batch | undefined {
-    const tail = this.#tail;
-    if (!this.sorted || tail.events === 0) return undefined;
-    const batch = new Batch(id, this.stream, bytes);
-    batch.length = this.length - tail.length;
-    if (batch.length > batch.bytes.length) batch.bytes = Buffer.allocUnsafeSlow(2 * batch.length);
-    this.bytes.copy(batch.bytes, 0, tail.length, this.length);
-    batch.events = this.events - tail.events;
-    batch.size = this.size - tail.size;
-    batch.first = this.last;
-    batch.last = this.last;
-    Object.assign(this, tail);
-    return batch;
-  }
-
-  /** The events, read back from the bytes. */
+  /** The events, read back. */
   list(): LogEvent[] {
     return JSON.parse(`[${this.bytes.toString("utf8", 0, this.length - 1)}]`) as LogEvent[];
   }
 
-  /** Chronological, events of one millisecond in the order they came. */
+  /** By time; events of one millisecond in the order they came. */
   chronological(): Batch {
-    if (this.sorted) return this;
+    if (this.#isSorted) return this;
     const events = this.list().sort((a, b) => a.timestamp - b.timestamp);
-    return Object.assign(Batch.of(this.id, this.stream, events), { full: this.full, file: this.file });
+    const { isFull, file } = this;
+    return Object.assign(Batch.of(this.id, this.stream, events), { isFull, file });
   }
 
-  halves(): Batch[] {
+  halves(): [Batch, Batch] {
     const events = this.list();
     const middle = events.length >> 1;
-    const halves = [events.slice(0, middle), events.slice(middle)];
-    const [head, tail] = halves.map((half) => Batch.of(this.id, this.stream, half)) as [Batch, Batch];
+    const head = Batch.of(this.id, this.stream, events.slice(0, middle));
     head.file = this.file;
-    return [head, tail];
+    return [head, Batch.of(this.id, this.stream, events.slice(middle))];
   }
 
-  /** Whether order could suffer, were both in flight: CloudWatch Logs orders by timestamp, then by arrival. */
+  /** Whether order could suffer with both in flight: CloudWatch Logs orders by timestamp, then by arrival. */
   overlaps(other: Batch): boolean {
     return this.stream === other.stream && this.first <= other.last && other.first <= this.last;
   }
 }
 
-/** Accepted events and what became of them. */
+/** Accepted events, and what became of them. */
 class Queue {
-  /** Events dropped because the queue was full, until a notice in the log stream tells of them. */
-  gap: Pick<Loss, "count" | "from" | "to"> | undefined;
+  /** What was dropped because the queue was full, until a notice in the log stream tells of it. */
+  gap: Gap | undefined;
   readonly #settings: Settings;
   readonly #streams: LogStreams;
-  readonly #sender: Sender;
   readonly #reporter: Reporter;
-  /** The batch that takes events, those that take no more, and those whose request is under way. */
+  readonly #sender: Sender;
+  readonly #spool: Spool | undefined;
+  /** Takes over what dead processes have left. */
+  readonly #recovery: Promise<void> | undefined;
+  /** The batch that takes events, those that take no more, and those of which a request is under way. */
   #open: Batch | undefined;
   #sealed: Batch[] = [];
   readonly #inFlight = new Set<Batch>();
   /** Bytes of batches that are done, to be used again: new memory costs more than what is written into it. */
   readonly #spare: Buffer[] = [];
-  /** Batches up to this one go without waiting to be full. */
-  #dueId = -1;
   #nextId = 0;
+  /** Batches up to this one go without being full. */
+  #dueId = -1;
   #timer: NodeJS.Timeout | undefined;
-  /** Bytes of all of them, as the service counts. */
+  /** Size of all batches. */
   #bytes = 0;
   #logged = 0;
   #delivered = 0;
   readonly #rejected: Stats["rejectedReasons"] = { tooOld: 0, tooNew: 0, expired: 0, invalid: 0 };
   readonly #dropped: Stats["droppedReasons"] = { oversize: 0, queueFull: 0, closed: 0, unsent: 0 };
   #draining: { upTo: number; done: () => void }[] = [];
-  #waitingForRoom: { bytes: number; done: () => void }[] = [];
-  readonly #spool: Spool | undefined;
-  /** Takes over what dead processes have left. */
-  #recovery: Promise<void> | undefined;
+  #waiting: { bytes: number; done: () => void }[] = [];
 
-  constructor(logGroupName: string, settings: Settings, streams: LogStreams, reporter: Reporter) {
+  constructor(logGroupName: string | null, settings: Settings, streams: LogStreams, reporter: Reporter) {
     const { spoolDirectory } = settings;
     this.#settings = settings;
     this.#streams = streams;
     this.#reporter = reporter;
-    this.#sender = new Sender(logGroupName, settings, streams, reporter);
-    if (spoolDirectory !== undefined) {
-      this.#spool = new Spool(spoolDirectory, logGroupName, reporter);
-      this.#recovery = Promise.resolve(this.#spool).then((spool) => this.#recover(spool));
+    this.#sender = new Sender(logGroupName ?? "", settings, reporter);
+    if (spoolDirectory !== undefined && logGroupName !== null) {
+      const spool = new Spool(spoolDirectory, logGroupName, reporter);
+      this.#spool = spool;
+      this.#recovery = Promise.resolve().then(() => this.#recover(spool));
     }
   }
 
   stats(): Stats {
+    const { requests, retries, resent } = this.#sender;
     return {
       logged: this.#logged,
       delivered: this.#delivered,
       rejected: sum(Object.values(this.#rejected)),
       dropped: sum(Object.values(this.#dropped)),
       pending: sum(this.#batches().map(({ events }) => events)),
-      requests: this.#sender.requests,
-      retries: this.#sender.retries,
+      requests,
+      retries,
+      resent,
       rejectedReasons: { ...this.#rejected },
       droppedReasons: { ...this.#dropped },
     };
   }
 
-  /** Whether there is room for events of `bytes` together; where not, they are counted as dropped. */
+  /** Whether there is room for so many bytes of events; where not, those are dropped. */
   admit(count: number, bytes: number, level: Level, timestamp: number): boolean {
     const share = LEVELS[level] >= LEVELS.warn ? 1 : QUEUE_HEADROOM;
     if (this.#bytes + bytes <= share * this.#settings.maxQueueBytes) return true;
     this.drop("queueFull", count, timestamp);
-    this.gap ??= { count: 0, from: timestamp, to: timestamp };
-    this.gap.count += count;
-    this.gap.from = Math.min(this.gap.from, timestamp);
-    this.gap.to = Math.max(this.gap.to, timestamp);
+    this.gap = widen(this.gap, count, timestamp);
     return false;
   }
 
   /** Takes an event that was admitted. */
   append(timestamp: number, event: EventWriter): void {
+    const { maxBatchEvents, maxBatchBytes, flushIntervalMs } = this.#settings;
     const stream = this.#streams.at(timestamp);
     const size = event.size();
-    let batch = this.#open;
-    if (batch !== undefined && !this.#fits(batch, stream, timestamp, size))
-      batch = this.#turn(batch, stream, timestamp, size);
-    if (batch === undefined) {
-      batch = new Batch(this.#nextId++, stream, this.#spare.pop());
-      this.#open = batch;
-      this.#dueIn(this.#settings.flushIntervalMs);
+    while (this.#open !== undefined && !this.#fits(this.#open, stream, timestamp, size)) {
+      this.#turn(this.#open, timestamp, stream);
     }
+    if (this.#open === undefined) {
+      this.#open = new Batch(this.#nextId++, stream, this.#spare.pop());
+      this.#dueIn(flushIntervalMs);
+    }
+    const batch = this.#open;
     batch.append(timestamp, event);
     this.#spool?.append(batch, event);
     this.#bytes += size;
     this.#logged++;
-    const { maxBatchEvents, maxBatchBytes } = this.#settings;
-    // Full: it goes as soon as the millisecond is over, so that all events of that millisecond travel together.
-    if (batch.events === maxBatchEvents || batch.size > maxBatchBytes - LIMITS.eventOverheadBytes) this.#dueIn(1);
+    // Full: it goes as soon as the millisecond is over, for all events of that travel together.
+    if (batch.events === maxBatchEvents || batch.size + LIMITS.eventOverheadBytes >= maxBatchBytes) this.#dueIn(1);
   }
 
   /** Counts events that are not taken. */
@@ -1672,20 +1665,19 @@ class Queue {
     this.#delivered++;
   }
 
-  /** What is open goes now. */
+  /** The open batch goes as soon as it can. */
   hurry(): void {
-    this.#dueId = this.#open?.id ?? this.#dueId;
+    this.#dueId = this.#nextId - 1;
     this.#pump();
   }
 
   /** Sends what is waiting; resolves when all that was accepted before has an outcome. */
   async drained(): Promise<void> {
     await this.#recovery;
-    const upTo = this.#nextId - 1;
     this.#sender.wake();
     this.hurry();
-    return new Promise((done) => {
-      this.#draining.push({ upTo, done });
+    await new Promise<void>((done) => {
+      this.#draining.push({ upTo: this.#nextId - 1, done });
       this.#notify();
     });
   }
@@ -1694,73 +1686,35 @@ class Queue {
     return this.#bytes === 0 || this.#bytes + bytes <= QUEUE_ROOM * this.#settings.maxQueueBytes;
   }
 
-  /** Resolves when there is plenty of room for so many bytes, or when nothing else is in the queue. */
+  /** Resolves when there is plenty of room for so many bytes, or nothing else in the queue. */
   room(bytes: number): Promise<void> {
     return new Promise((done) => {
-      this.#waitingForRoom.push({ bytes, done });
+      this.#waiting.push({ bytes, done });
       this.#notify();
     });
   }
 
-  takeGap(): Queue["gap"] {
-    const { gap } = this;
-    this.gap = undefined;
-    return gap;
-  }
-
-  /** Stops for good. What has no outcome yet stays in the spool, or is dropped, reported and returned. */
+  /** Stops for good. What has no outcome stays in the spool, or is dropped, reported and returned. */
   close(): LogEvent[] {
     clearTimeout(this.#timer);
     const cause = this.#sender.stop();
     const left = this.#batches();
-    const spooled = left.filter(({ file }) => file !== undefined);
     const events = left.filter(({ file }) => file === undefined).flatMap((batch) => batch.list());
     this.#spool?.close();
     this.#open = undefined;
     this.#inFlight.clear();
-    // Still pending, for the next logger to send.
-    this.#sealed = spooled;
+    // Still pending: the next logger of the log group sends it.
+    this.#sealed = left.filter(({ file }) => file !== undefined);
     this.#bytes = 0;
     this.#dropped.unsent += events.length;
     this.#reporter.loss("unsent", events, cause);
     this.#reporter.tellGathered();
-    for (const { done } of this.#waitingForRoom.splice(0)) done();
-    for (const { done } of this.#draining.splice(0)) done();
+    for (const { done } of [...this.#draining.splice(0), ...this.#waiting.splice(0)]) done();
     return events;
   }
 
-  /** Takes what dead processes have left, as far as there is room for it. */
-  async #recover(spool: Spool): Promise<void> {
-    for await (const { logStreamName, events, file } of spool.recover()) {
-      const batch = Batch.of(this.#nextId++, this.#streams.named(logStreamName), events);
-      batch.file = file;
-      for (const part of this.#fitting(batch)) {
-        await this.room(part.size);
-        this.#bytes += part.size;
-        this.#logged += part.events;
-        this.#sealed.push(part.chronological());
-        this.#pump();
-      }
-    }
-  }
-
-  /** A batch of another process, whose limits may have been wider, as batches within the limits of this one. */
-  #fitting(batch: Batch): Batch[] {
-    const { maxBatchBytes, maxBatchEvents } = this.#settings;
-    if (batch.events === 1 || (batch.size <= maxBatchBytes && batch.events <= maxBatchEvents)) return [batch];
-    return this.#halves(batch).flatMap((half) => this.#fitting(half));
-  }
-
-  #halves(batch: Batch): Batch[] {
-    const [head, tail] = batch.halves() as [Batch, Batch];
-    this.#spool?.cut(head, tail);
-    this.#spool?.seal(tail);
-    return [head, tail];
-  }
-
   #batches(): Batch[] {
-    const open = this.#open === undefined ? [] : [this.#open];
-    return [...this.#inFlight, ...this.#sealed, ...open];
+    return [...this.#inFlight, ...this.#sealed, ...(this.#open === undefined ? [] : [this.#open])];
   }
 
   #fits(batch: Batch, stream: LogStream, timestamp: number, size: number): boolean {
@@ -1772,157 +1726,176 @@ class Queue {
     );
   }
 
-  /** Seals a batch that cannot take the next event. Returns the batch that can, if there is one already. */
-  #turn(batch: Batch, stream: LogStream, timestamp: number, size: number): Batch | undefined {
-    // Events of one millisecond travel together: where the next event belongs to the newest one, that one moves on.
-    const tail =
-      timestamp === batch.last && batch.stream === stream ? batch.cutTail(this.#nextId, this.#spare.pop()) : undefined;
-    batch.full = true;
+  /** Seals a batch that cannot take the next event. Where that is of its newest millisecond, this one moves on, too. */
+  #turn(batch: Batch, timestamp: number, stream: LogStream): void {
+    const tail = new Batch(this.#nextId, stream, this.#spare.pop());
+    const isCut = timestamp === batch.last && batch.stream === stream && batch.cutTail(tail);
+    batch.isFull = true;
     this.#seal(batch);
-    if (tail !== undefined) {
+    if (isCut) {
       this.#spool?.cut(batch, tail);
       this.#open = tail;
       this.#nextId++;
       this.#dueIn(this.#settings.flushIntervalMs);
-      // Whoever waits for the batch waits for the events that it had.
+      // Whoever waits for the batch waits for all events that it had.
       for (const waiting of this.#draining) if (waiting.upTo === batch.id) waiting.upTo = tail.id;
       if (this.#dueId === batch.id) this.#dueId = tail.id;
+    } else {
+      this.#spare.push(tail.bytes);
     }
     this.#pump();
-    if (tail === undefined || this.#fits(tail, stream, timestamp, size)) return tail;
-    return this.#turn(tail, stream, timestamp, size);
   }
 
   #seal(batch: Batch): void {
     clearTimeout(this.#timer);
-    this.#timer = undefined;
     this.#open = undefined;
     this.#spool?.seal(batch);
     this.#sealed.push(batch.chronological());
   }
 
-  /** The open batch goes after `ms` at the latest. Never put off by later events. */
+  /** The open batch goes after `ms` at the latest; no later event puts that off. */
   #dueIn(ms: number): void {
-    const { id } = this.#open as Batch;
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => {
-      this.#dueId = Math.max(this.#dueId, id);
-      this.#pump();
-    }, ms).unref();
+    this.#timer = setTimeout(() => this.hurry(), ms).unref();
   }
 
   /** Starts every request that may start. */
   #pump(): void {
     for (;;) {
-      if (
-        this.#sealed.length === 0 &&
-        this.#open !== undefined &&
-        this.#open.id <= this.#dueId &&
-        this.#inFlight.size === 0
-      )
-        this.#seal(this.#open);
+      const open = this.#open;
+      const isDue = open !== undefined && open.id <= this.#dueId && this.#inFlight.size === 0;
+      if (isDue && this.#sealed.length === 0) this.#seal(open);
       const batch = this.#sealed[0];
       if (batch === undefined || this.#inFlight.size >= this.#sender.window) return;
-      for (const other of this.#inFlight) if (!batch.full || batch.overlaps(other)) return;
+      for (const other of this.#inFlight) if (!batch.isFull || batch.overlaps(other)) return;
       this.#sealed.shift();
+      this.#inFlight.add(batch);
       void this.#deliver(batch);
     }
   }
 
   async #deliver(batch: Batch): Promise<void> {
-    this.#inFlight.add(batch);
     const outcome = await this.#sender.send(batch);
-    // Closed meanwhile: counted as unsent, or left in the spool.
+    // Closed meanwhile: it was counted then.
     if (outcome.kind === "stopped" || !this.#inFlight.delete(batch)) return;
     if (outcome.kind === "invalid" && batch.events > 1) {
+      // Both wait for each other, for neither is full.
       this.#sealed.unshift(...this.#halves(batch));
     } else {
-      this.#count(batch, outcome);
-      this.#spool?.done(batch);
+      const rejected = outcome.kind === "stored" ? outcome.rejected : [{ reason: "invalid" as const, from: 0, to: 1 }];
+      const cause = outcome.kind === "invalid" ? outcome.cause : undefined;
+      this.#delivered += batch.events;
       this.#bytes -= batch.size;
+      for (const { reason, from, to } of rejected) {
+        this.#delivered -= to - from;
+        this.#rejected[reason] += to - from;
+      }
+      this.#spool?.done(batch);
+      for (const { reason, from, to } of rejected) this.#reporter.loss(reason, batch.list().slice(from, to), cause);
       if (this.#spare.length <= this.#settings.maxInFlight) this.#spare.push(batch.bytes);
     }
     this.#notify();
     this.#pump();
   }
 
-  #count(batch: Batch, outcome: Exclude<Outcome, { kind: "stopped" }>): void {
-    const rejected = outcome.kind === "invalid" ? [{ reason: "invalid" as const, from: 0, to: 1 }] : outcome.rejected;
-    this.#delivered += batch.events;
-    for (const { reason, from, to } of rejected) {
-      this.#delivered -= to - from;
-      this.#rejected[reason] += to - from;
-      this.#reporter.loss(reason, batch.list().slice(from, to), outcome.kind === "invalid" ? outcome.cause : undefined);
+  #halves(batch: Batch): [Batch, Batch] {
+    const [head, tail] = batch.halves();
+    this.#spool?.cut(head, tail);
+    this.#spool?.seal(tail);
+    return [head, tail];
+  }
+
+  /** Takes what dead processes have left, as there is room for it. */
+  async #recover(spool: Spool): Promise<void> {
+    const { maxBatchBytes, maxBatchEvents } = this.#settings;
+    for await (const { logStreamName, events, file } of spool.recover()) {
+      const found = Batch.of(this.#nextId++, this.#streams.named(logStreamName), events);
+      found.file = file;
+      // Its logger's limits may have been wider than those of this one.
+      for (const parts = [found]; parts[0] !== undefined; ) {
+        const [batch] = parts;
+        if (batch.events > 1 && (batch.size > maxBatchBytes || batch.events > maxBatchEvents)) {
+          parts.splice(0, 1, ...this.#halves(batch));
+          continue;
+        }
+        await this.room(batch.size);
+        this.#bytes += batch.size;
+        this.#logged += batch.events;
+        this.#sealed.push(batch);
+        this.#pump();
+        parts.shift();
+      }
     }
   }
 
   /** Wakes whoever waits for an outcome or for room. */
   #notify(): void {
     const oldest = Math.min(...this.#batches().map(({ id }) => id));
-    this.#draining = this.#draining.filter(({ upTo, done }) => {
-      if (oldest > upTo) done();
-      return oldest <= upTo;
-    });
+    const isDone = ({ upTo }: { upTo: number }) => upTo < oldest;
+    const drained = this.#draining.filter(isDone);
+    this.#draining = this.#draining.filter((waiting) => !isDone(waiting));
+    for (const { done } of drained) done();
     // One at a time: each takes some of the room.
-    const [first] = this.#waitingForRoom;
-    if (first === undefined || !this.hasRoomFor(first.bytes)) return;
-    this.#waitingForRoom.shift();
-    first.done();
-    void Promise.resolve().then(() => this.#notify());
+    if (this.#waiting[0] === undefined || !this.hasRoomFor(this.#waiting[0].bytes)) return;
+    this.#waiting.shift()?.done();
+    queueMicrotask(() => this.#notify());
   }
 }
 
 // ═══════════════════════════════════════════════ 10 · Sender ════════════════════════════════════════════════
 
-/** What became of a batch: an answer with the ranges of it that were rejected, a refusal, or a stop before either. */
+/** What became of a batch: an answer with the ranges that were rejected, a refusal, or neither. */
 type Outcome =
   | { kind: "stored"; rejected: { reason: RejectedReason; from: number; to: number }[] }
   | { kind: "invalid"; cause: Error }
   | { kind: "stopped" };
 
 /** What a failed request calls for. */
-type Verdict = "transient" | "configuration" | "invalid" | "missing" | "token" | "accepted";
+type Verdict = "transient" | "throttled" | "configuration" | "invalid" | "missing" | "token" | "accepted";
 
-/** By the name of the error; what is not here goes by its HTTP status. */
-const VERDICTS = new Map<string, Verdict>([
-  ["ResourceNotFoundException", "missing"],
-  ["InvalidSequenceTokenException", "token"],
-  ["DataAlreadyAcceptedException", "accepted"],
-  ["InvalidParameterException", "invalid"],
-  ["ValidationException", "invalid"],
-  ["SerializationException", "invalid"],
-  ["ThrottlingException", "transient"],
-  ["Throttling", "transient"],
-  ["TooManyRequests", "transient"],
-  ["TooManyRequestsException", "transient"],
-  ["RequestLimitExceeded", "transient"],
-  ["OperationAbortedException", "transient"],
-  ["ServiceUnavailableException", "transient"],
-  ["InternalFailure", "transient"],
-  ["RequestTimeout", "transient"],
-  ["RequestTimeoutException", "transient"],
-  ["CredentialsProviderError", "configuration"],
-]);
-
-function verdictOf(error: unknown): Verdict {
-  const { name, code, message, $metadata } = error as {
-    name?: string;
-    code?: string;
-    message?: string;
-    $metadata?: { httpStatusCode?: number };
-  };
-  const known = VERDICTS.get(name ?? "");
-  if (known !== undefined) return known;
-  const status = $metadata?.httpStatusCode;
-  if (status === 413) return "invalid";
-  if (status !== undefined) return status >= 400 && status < 500 && status !== 429 ? "configuration" : "transient";
-  // Never got as far as an answer.
-  const local =
-    code === "ERR_MODULE_NOT_FOUND" || code === "MODULE_NOT_FOUND" || /\b(region|credential)/i.test(message ?? "");
-  return local ? "configuration" : "transient";
+interface Trouble {
+  verdict: Verdict;
+  error: unknown;
 }
 
-/** The part of the SDK that is used, loaded when the first batch goes. */
+/** By the name of the error. What is not here goes by its HTTP status. */
+const VERDICTS = new Map<string, Verdict>(
+  Object.entries({
+    missing: "ResourceNotFoundException",
+    token: "InvalidSequenceTokenException",
+    accepted: "DataAlreadyAcceptedException",
+    invalid: "InvalidParameterException ValidationException SerializationException",
+    throttled: "ThrottlingException Throttling TooManyRequests TooManyRequestsException RequestLimitExceeded",
+    transient:
+      "OperationAbortedException ServiceUnavailableException InternalFailure RequestTimeout RequestTimeoutException",
+    configuration: "CredentialsProviderError",
+  } satisfies Record<Verdict, string>).flatMap(([verdict, names]) =>
+    names.split(" ").map((name) => [name, verdict as Verdict] as const),
+  ),
+);
+
+/** The fields of an error of the SDK, of Node or of anybody. */
+interface AnyError {
+  name?: string;
+  code?: string;
+  message?: string;
+  $metadata?: { httpStatusCode?: number };
+  expectedSequenceToken?: string | null;
+}
+
+function verdictOf(thrown: unknown): Verdict {
+  const { name = "", code = "", message = "", $metadata } = (thrown ?? {}) as AnyError;
+  const status = $metadata?.httpStatusCode;
+  const known = VERDICTS.get(name);
+  if (known !== undefined) return known;
+  if (status === 413) return "invalid";
+  if (status === 429) return "throttled";
+  if (status !== undefined) return status >= 400 && status < 500 ? "configuration" : "transient";
+  // It never got as far as an answer.
+  return /MODULE_NOT_FOUND/.test(code) || /\b(region|credential)/i.test(message) ? "configuration" : "transient";
+}
+
+/** The part of the SDK that is used. */
 type SdkModule = Pick<
   typeof Sdk,
   | "CloudWatchLogsClient"
@@ -1932,82 +1905,83 @@ type SdkModule = Pick<
   | "PutRetentionPolicyCommand"
 >;
 
-/** Takes batches to CloudWatch Logs. Answers with an {@link Outcome}; never throws. */
+const NO_EVENTS = '"logEvents":[]';
+
+/** Takes batches to CloudWatch Logs. Answers with an {@link Outcome}, and never throws. */
 class Sender {
   requests = 0;
   retries = 0;
+  resent = 0;
   readonly #logGroupName: string;
   readonly #settings: Settings;
-  readonly #streams: LogStreams;
   readonly #reporter: Reporter;
   readonly #stopped = new AbortController();
   readonly #secrets: string[];
   #client: Client | undefined;
-  /** Creations under way, by log stream: whoever misses the same one waits for it. */
+  #compress: boolean;
+  /** Creations under way: whoever misses the same log stream waits for its creation. */
   readonly #creating = new Map<LogStream, Promise<Trouble | undefined>>();
-  /** Sequence tokens by log stream, once an endpoint has asked for one; then one request goes at a time. */
+  /** The next sequence token of each log stream, once an endpoint has asked for one; then requests take turns. */
   #tokens: Map<LogStream, string | undefined> | undefined;
   #turn: Promise<unknown> = Promise.resolve();
-  readonly #sleeping = new Set<() => void>();
-  /** The last trouble, until a batch gets through. */
-  #trouble: { error: CloudwatchLoggerError | Error; reported: string } | undefined;
-  /** The ready-made body could not be put into the SDK's request: events go through its own serializer. */
-  #plain = false;
-  #compress: boolean;
+  /** Ends of the pauses that are under way. */
+  readonly #pauses = new Set<() => void>();
+  /** The last trouble and what of it was reported, until a batch gets through. */
+  #trouble: { cause: Error; reported?: string } | undefined;
+  /** Distance of requests: what throttling has taught, what it was last; when the last one went, when the next may. */
+  #paceMs = 0;
+  #distanceMs = 0;
+  #lastPut = 0;
+  #nextPut = 0;
+  /** The SDK serializes in a way that leaves no place for ready-made events. */
+  #isPlain = false;
 
-  constructor(logGroupName: string, settings: Settings, streams: LogStreams, reporter: Reporter) {
+  constructor(logGroupName: string, settings: Settings, reporter: Reporter) {
     this.#logGroupName = logGroupName;
     this.#settings = settings;
-    this.#streams = streams;
     this.#reporter = reporter;
-    const { credentials, compress } = settings;
-    this.#compress = compress;
-    const { secretAccessKey, sessionToken } = typeof credentials === "object" ? credentials : {};
+    this.#compress = settings.compress;
+    const { secretAccessKey, sessionToken } = typeof settings.credentials === "object" ? settings.credentials : {};
     this.#secrets = [secretAccessKey, sessionToken].filter((secret) => typeof secret === "string");
   }
 
-  /** How many requests may be under way. Trouble narrows it to one, so that a sick service gets one probe. */
+  /** How many batches may be under way. In trouble one is enough to find out how things are. */
   get window(): number {
     return this.#trouble !== undefined || this.#tokens !== undefined ? 1 : this.#settings.maxInFlight;
   }
 
-  /** Ends every pause between two tries, once. */
+  /** Ends the pauses that are under way. */
   wake(): void {
-    for (const end of this.#sleeping) end();
+    for (const end of this.#pauses) end();
   }
 
   /** Gives up what is under way. Returns the trouble that held it up, if any. */
   stop(): Error | undefined {
+    const { client } = this.#settings;
     this.#stopped.abort();
     this.wake();
-    if (this.#client !== this.#settings.client)
-      attempt(() => (this.#client as Sdk.CloudWatchLogsClient).destroy(), undefined);
-    return this.#trouble?.error;
+    if (client === undefined)
+      attempt(() => (this.#client as Sdk.CloudWatchLogsClient | undefined)?.destroy(), undefined);
+    return this.#trouble?.cause;
   }
 
   /** Sends a batch until it has an outcome. */
   async send(batch: Batch): Promise<Outcome> {
     // Not within the log call that filled the batch.
     await undefined;
-    let sent = false;
     let failures = 0;
     let repairs = 0;
     while (!this.#stopped.signal.aborted) {
-      let trouble = batch.stream.fresh ? await this.#create(batch.stream) : undefined;
-      if (trouble === undefined) {
-        if (sent) this.retries++;
-        sent = true;
-        const answer = await this.#put(batch);
-        if (!("verdict" in answer)) {
-          this.#trouble = undefined;
-          return this.#read(answer, batch);
-        }
-        trouble = answer;
+      const answer =
+        (batch.stream.isFresh ? await this.#create(batch.stream) : undefined) ?? (await this.#put(batch, failures));
+      if (!("verdict" in answer)) {
+        this.#trouble = undefined;
+        return { kind: "stored", rejected: this.#rejectedOf(answer, batch.events) };
       }
       if (this.#stopped.signal.aborted) break;
-      if (trouble.verdict === "accepted") return { kind: "stored", rejected: [] };
-      if (trouble.verdict === "invalid") return { kind: "invalid", cause: this.#clean(trouble.error) };
-      if (trouble.verdict === "missing") trouble = (await this.#create(batch.stream)) ?? trouble;
+      if (answer.verdict === "accepted") return { kind: "stored", rejected: [] };
+      if (answer.verdict === "invalid") return { kind: "invalid", cause: this.#clean(answer.error) };
+      const trouble = answer.verdict === "missing" ? ((await this.#create(batch.stream)) ?? answer) : answer;
       // Repaired: again at once, but not for ever.
       if ((trouble.verdict === "missing" || trouble.verdict === "token") && repairs++ < 3) continue;
       this.#note(trouble, ++failures);
@@ -2016,47 +1990,47 @@ class Sender {
     return { kind: "stopped" };
   }
 
-  async #put(batch: Batch): Promise<PutAnswer | Trouble> {
+  async #put(batch: Batch, failures: number): Promise<PutAnswer | Trouble> {
+    if (this.#paceMs > 0) await this.#keepPace();
     const zip = this.#compress && batch.length >= GZIP_MIN_BYTES;
-    const answer = await this.#inTurn(() => this.#putOnce(batch, zip));
-    const { $metadata } = ("verdict" in answer ? answer.error : {}) as { $metadata?: { httpStatusCode?: number } };
+    const answer = await this.#putOnce(batch, zip, failures > 0);
+    const { $metadata } = ("verdict" in answer ? answer.error : {}) as AnyError;
     const status = $metadata?.httpStatusCode ?? 0;
     if (!zip || !("verdict" in answer) || (answer.verdict !== "invalid" && status !== 415 && status < 500))
       return answer;
-    // Some endpoints answer gzip with an error of their own choice. If the same works without, it was that.
-    this.retries++;
-    const plain = await this.#inTurn(() => this.#putOnce(batch, false));
+    // Endpoints refuse gzip with errors of their own choice. If the same works without, it was that.
+    const plain = await this.#putOnce(batch, false, true);
     if (!("verdict" in plain)) this.#compress = false;
     return plain;
   }
 
-  /** Requests with sequence tokens go one after the other: each needs the token of the one before. */
-  #inTurn<T>(request: () => Promise<T>): Promise<T> {
-    const turn = this.#tokens === undefined ? request() : this.#turn.then(request);
-    this.#turn = turn;
-    return turn;
-  }
-
-  async #putOnce(batch: Batch, zip: boolean): Promise<PutAnswer | Trouble> {
-    this.requests++;
+  async #putOnce(batch: Batch, zip: boolean, isRetry: boolean): Promise<PutAnswer | Trouble> {
     const tokens = this.#tokens;
+    const put = () => this.#request((sdk) => this.#command(sdk, batch, tokens?.get(batch.stream), zip));
+    this.requests++;
+    if (isRetry) {
+      this.retries++;
+      this.resent += batch.events;
+    }
+    const now = performance.now();
+    this.#distanceMs = Math.min(now - this.#lastPut, this.#settings.flushIntervalMs);
+    this.#lastPut = now;
     try {
-      const token = tokens?.get(batch.stream);
-      const answer = (await this.#request((sdk) => this.#command(sdk, batch, token, zip))) as PutAnswer;
+      // Each needs the token of the one before.
+      this.#turn = tokens === undefined ? put() : this.#turn.then(put, put);
+      const answer = (await this.#turn) as PutAnswer;
       const { $metadata, nextSequenceToken } = answer;
       if ($metadata !== undefined && $metadata.requestId === undefined && nextSequenceToken === undefined) {
         throw new Error("The endpoint's answer is not one of CloudWatch Logs");
       }
       tokens?.set(batch.stream, nextSequenceToken);
+      this.#paceMs = this.#paceMs > RETRY_MIN_MS / 4 ? this.#paceMs * 0.95 : 0;
       return answer;
     } catch (error) {
       const verdict = verdictOf(error);
       if (verdict === "token" || verdict === "accepted") {
         this.#tokens ??= new Map();
-        this.#tokens.set(
-          batch.stream,
-          (error as { expectedSequenceToken?: string }).expectedSequenceToken ?? undefined,
-        );
+        this.#tokens.set(batch.stream, (error as AnyError).expectedSequenceToken ?? undefined);
       }
       return { verdict, error };
     }
@@ -2070,16 +2044,16 @@ class Sender {
       ...(sequenceToken !== undefined && { sequenceToken }),
       ...(entity !== undefined && { entity: entity as Sdk.Entity }),
     };
-    // A client that is none of the SDK's, such as a user's test double, finds the events here.
+    // A client that is not the SDK's, such as a test double, finds the events here.
     const command = new sdk.PutLogEventsCommand({
       ...input,
       get logEvents() {
         return batch.list();
       },
     });
-    if (this.#plain) return command;
-    // The SDK serializes and signs a request without events, in which they are put between: its own walk over 10,000
-    // events and the stringifying after it cost more than all the rest of a log call's way to AWS.
+    if (this.#isPlain) return command;
+    // The SDK serializes a request without events, and signs it with them: its own walk over 10,000 events, and the
+    // stringifying after that, cost more than all the rest of a log call's way to AWS.
     command.middlewareStack.add((next) => (args) => next({ ...args, input: { ...input, logEvents: [] } }), {
       step: "initialize",
       priority: "high",
@@ -2091,8 +2065,9 @@ class Sender {
         const empty =
           typeof body === "string" ? Buffer.from(body) : Buffer.from(body.buffer, body.byteOffset, body.length);
         const at = empty.indexOf(NO_EVENTS) + NO_EVENTS.length - 1;
-        this.#plain = at < NO_EVENTS.length;
-        if (this.#plain) throw new Error("This SDK serializes requests in a way unknown to the logger");
+        this.#isPlain = at < NO_EVENTS.length;
+        if (this.#isPlain)
+          throw new Error("The SDK serializes in an unknown way; its own serializer is used from now on");
         request.body = Buffer.concat([
           empty.subarray(0, at),
           batch.bytes.subarray(0, batch.length - 1),
@@ -2111,107 +2086,89 @@ class Sender {
     return command;
   }
 
-  #read(answer: PutAnswer, batch: Batch): Outcome {
-    const { rejectedLogEventsInfo, rejectedEntityInfo } = answer;
+  /** The ranges of events that CloudWatch Logs did not store: ends are exclusive, the start is inclusive. */
+  #rejectedOf({ rejectedLogEventsInfo: info, rejectedEntityInfo }: PutAnswer, events: number) {
     if (rejectedEntityInfo !== undefined) {
       this.#reporter.error("ERR_ENTITY", `CloudWatch Logs refused the entity: ${rejectedEntityInfo.errorType}`);
     }
-    if (rejectedLogEventsInfo === undefined) return { kind: "stored", rejected: [] };
-    const { tooOldLogEventEndIndex, expiredLogEventEndIndex, tooNewLogEventStartIndex } = rejectedLogEventsInfo;
     const index = (value: number | undefined, otherwise: number) =>
-      Number.isInteger(value) ? Math.min(Math.max(value as number, 0), batch.events) : otherwise;
-    // Both ends are exclusive, the start is inclusive; no event is counted twice.
-    const old = index(tooOldLogEventEndIndex, 0);
-    const expired = Math.max(index(expiredLogEventEndIndex, 0), old);
-    const young = Math.max(index(tooNewLogEventStartIndex, batch.events), expired);
-    const rejected = [
+      Number.isInteger(value) ? Math.min(Math.max(value as number, 0), events) : otherwise;
+    // No event counts twice, whatever the answer says.
+    const old = index(info?.tooOldLogEventEndIndex, 0);
+    const expired = Math.max(index(info?.expiredLogEventEndIndex, 0), old);
+    const young = Math.max(index(info?.tooNewLogEventStartIndex, events), expired);
+    const ranges = [
       { reason: "tooOld" as const, from: 0, to: old },
       { reason: "expired" as const, from: old, to: expired },
-      { reason: "tooNew" as const, from: young, to: batch.events },
+      { reason: "tooNew" as const, from: young, to: events },
     ];
-    return { kind: "stored", rejected: rejected.filter(({ from, to }) => from < to) };
+    return ranges.filter(({ from, to }) => from < to);
   }
 
-  /** Creates a log stream, and its log group where that is missing; one creation at a time. Tells what went wrong. */
+  /** Creates a log stream, and its log group where that is missing. Tells what went wrong. */
   #create(stream: LogStream): Promise<Trouble | undefined> {
-    let creation = this.#creating.get(stream);
-    if (creation === undefined) {
-      creation = this.#createStream(stream)
-        .then(
-          () => undefined,
-          // Here, what CloudWatch Logs calls invalid is a setting and no event.
-          (error) => ({ verdict: verdictOf(error) === "transient" ? "transient" : "configuration", error }) as Trouble,
-        )
-        .finally(() => this.#creating.delete(stream));
-      this.#creating.set(stream, creation);
-    }
+    const known = this.#creating.get(stream);
+    if (known !== undefined) return known;
+    const creation = this.#createStream(stream, this.#settings.createLogGroup)
+      .then(() => undefined)
+      .catch((error: unknown): Trouble => {
+        const verdict = verdictOf(error);
+        // What CloudWatch Logs calls invalid is a setting here, and no event.
+        return { verdict: verdict === "transient" || verdict === "throttled" ? verdict : "configuration", error };
+      })
+      .finally(() => this.#creating.delete(stream));
+    this.#creating.set(stream, creation);
     return creation;
   }
 
-  async #createStream(stream: LogStream): Promise<void> {
+  async #createStream(stream: LogStream, mayCreateGroup: boolean): Promise<void> {
     const logGroupName = this.#logGroupName;
-    for (let mayCreateGroup = this.#settings.createLogGroup; ; ) {
-      try {
-        const { name: logStreamName } = stream;
-        await this.#request((sdk) => new sdk.CreateLogStreamCommand({ logGroupName, logStreamName }));
-        break;
-      } catch (error) {
-        const { name } = error as Error;
-        if (name === "ResourceAlreadyExistsException") {
-          if (!stream.fresh) break;
-          this.#streams.rename(stream);
-        } else if (name === "ResourceNotFoundException" && mayCreateGroup) {
-          await this.#createGroup();
-          mayCreateGroup = false;
-        } else {
-          throw error;
-        }
-      }
+    try {
+      const { name: logStreamName } = stream;
+      await this.#request((sdk) => new sdk.CreateLogStreamCommand({ logGroupName, logStreamName }));
+    } catch (error) {
+      const isTaken = (error as Error).name === "ResourceAlreadyExistsException";
+      const isGroupMissing = verdictOf(error) === "missing" && mayCreateGroup;
+      if (isTaken && stream.isFresh) stream.name = fillName(DEFAULTS.logStreamName);
+      else if (isGroupMissing) await this.#createGroup();
+      else if (!isTaken) throw error;
+      if (!isTaken || stream.isFresh) return this.#createStream(stream, mayCreateGroup && !isGroupMissing);
     }
-    stream.fresh = false;
+    stream.isFresh = false;
   }
 
   async #createGroup(): Promise<void> {
     const { tags, kmsKeyId, logGroupClass, retentionInDays } = this.#settings;
     const logGroupName = this.#logGroupName;
-    const create = (withTags: boolean) =>
-      this.#request(
-        (sdk) =>
-          new sdk.CreateLogGroupCommand({
-            logGroupName,
-            ...(withTags && { tags }),
-            ...(kmsKeyId !== undefined && { kmsKeyId }),
-            ...(logGroupClass !== undefined && { logGroupClass: logGroupClass as Sdk.LogGroupClass }),
-          }),
-      );
-    const exists = (error: unknown) => (error as Error).name === "ResourceAlreadyExistsException";
-    try {
-      await create(tags !== undefined);
-    } catch (error) {
-      if (exists(error)) return;
-      if (tags === undefined || verdictOf(error) === "transient") throw error;
-      // Tags want a permission of their own. A log group without them is better than no log.
+    const rest = { logGroupName, ...(kmsKeyId && { kmsKeyId }), ...(logGroupClass && { logGroupClass }) };
+    const create = async (input: Sdk.CreateLogGroupCommandInput): Promise<boolean> => {
       try {
-        await create(false);
-      } catch (again) {
-        if (exists(again)) return;
-        throw again;
+        await this.#request((sdk) => new sdk.CreateLogGroupCommand(input));
+        return true;
+      } catch (error) {
+        if ((error as Error).name === "ResourceAlreadyExistsException") return false;
+        if (input.tags === undefined || /transient|throttled/.test(verdictOf(error))) throw error;
+        // Tags want a permission of their own, and a log group without them is better than none.
+        const isCreated = await create(rest);
+        if (isCreated) this.#report("ERR_LOG_GROUP", `The tags of log group ${logGroupName} were refused`, error);
+        return isCreated;
       }
-      this.#report("ERR_LOG_GROUP", `The tags of log group ${logGroupName} were refused`, error);
-    }
-    if (retentionInDays !== undefined) await this.#retain(retentionInDays, 1);
+    };
+    const hasTags = tags !== undefined && Object.keys(tags).length > 0;
+    const isOurs = await create(hasTags ? { ...rest, tags } : rest);
+    if (isOurs && retentionInDays !== undefined) await this.#retain(retentionInDays, 1);
   }
 
-  /** The first try is waited for, so that a short-lived program sets its retention; the others go on beside delivery. */
+  /** The first try is waited for, so that a short-lived program sets its retention; others go on beside delivery. */
   async #retain(retentionInDays: number, tries: number): Promise<void> {
     const logGroupName = this.#logGroupName;
     try {
       await this.#request((sdk) => new sdk.PutRetentionPolicyCommand({ logGroupName, retentionInDays }));
     } catch (error) {
-      if (this.#stopped.signal.aborted || verdictOf(error) !== "transient") {
-        this.#report("ERR_LOG_GROUP", `The retention policy of log group ${logGroupName} was refused`, error);
-      } else {
+      if (!this.#stopped.signal.aborted && /transient|throttled/.test(verdictOf(error))) {
         void this.#pause(tries, RETRY_MAX_MS).then(() => this.#retain(retentionInDays, tries + 1));
+      } else {
+        this.#report("ERR_LOG_GROUP", `The retention policy of log group ${logGroupName} was not set`, error);
       }
     }
   }
@@ -2222,12 +2179,13 @@ class Sender {
     const stop = () => abort.abort();
     const timer = setTimeout(stop, REQUEST_TIMEOUT_MS).unref();
     this.#stopped.signal.addEventListener("abort", stop);
+    const late = new Promise<never>((_, reject) => {
+      const error = Object.assign(new Error(`No answer within ${REQUEST_TIMEOUT_MS} ms`), { name: "TimeoutError" });
+      abort.signal.addEventListener("abort", () => reject(error));
+    });
     try {
-      const given = new Promise<never>((_, reject) => {
-        const text = `No answer within ${REQUEST_TIMEOUT_MS} ms`;
-        abort.signal.addEventListener("abort", () => reject(Object.assign(new Error(text), { name: "TimeoutError" })));
-      });
-      return await Promise.race([this.#send(command, abort.signal), given]);
+      // Some clients do not heed the signal.
+      return await Promise.race([this.#send(command, abort.signal), late]);
     } finally {
       clearTimeout(timer);
       this.#stopped.signal.removeEventListener("abort", stop);
@@ -2235,43 +2193,41 @@ class Sender {
   }
 
   async #send(command: (sdk: SdkModule) => object, abortSignal: AbortSignal): Promise<unknown> {
-    // Not remembered where it fails: the next try may find it.
+    // Not remembered: where it fails, the next try may find it.
     const sdk: SdkModule = await import("@aws-sdk/client-cloudwatch-logs");
-    this.#client ??= this.#settings.client ?? this.#newClient(sdk);
+    const { client, region, profile, credentials, endpoint } = this.#settings;
+    this.#client ??=
+      client ??
+      new sdk.CloudWatchLogsClient({
+        ...(region !== undefined && { region }),
+        ...(profile !== undefined && { profile }),
+        ...(credentials !== undefined && { credentials }),
+        ...(endpoint !== undefined && { endpoint }),
+        // The retries of this file are the only ones: they know when to halve, to create and to stop.
+        maxAttempts: 1,
+        // Otherwise the SDK copies every input, for a logger that discards it.
+        logger: {},
+      } as Sdk.CloudWatchLogsClientConfig);
     return this.#client.send(command(sdk) as never, { abortSignal } as never);
-  }
-
-  #newClient(sdk: SdkModule): Client {
-    const { region, profile, credentials, endpoint } = this.#settings;
-    const config = {
-      ...(region !== undefined && { region }),
-      ...(profile !== undefined && { profile }),
-      ...(credentials !== undefined && { credentials }),
-      ...(endpoint !== undefined && { endpoint }),
-      // The retries of this file are the only ones: they know when to halve, create or stop.
-      maxAttempts: 1,
-      // Without it the SDK copies every input for a logger that discards it.
-      logger: {},
-    };
-    return new sdk.CloudWatchLogsClient(config as Sdk.CloudWatchLogsClientConfig);
   }
 
   /** Remembers trouble, and reports it once for each change. */
   #note({ verdict, error }: Trouble, failures: number): void {
     const cause = this.#clean(error);
     const reported = this.#trouble?.reported;
-    this.#trouble = { error: cause, reported: reported ?? "" };
-    if (cause.name === reported) return;
-    if (verdict === "configuration") {
-      const missing = /MODULE_NOT_FOUND/.test((error as { code?: string }).code ?? "");
-      const what = missing ? "The AWS SDK is missing, run npm install @aws-sdk/client-cloudwatch-logs" : "Events wait";
-      this.#report(missing ? "ERR_SDK_MISSING" : "ERR_CONFIGURATION", what, error);
-    } else if (failures >= REPORT_AFTER_TRIES) {
-      this.#report("ERR_TRANSIENT", "CloudWatch Logs cannot be reached, events wait", error);
-    } else return;
-    this.#trouble.reported = cause.name;
+    this.#trouble = { cause, ...(reported !== undefined && { reported }) };
+    // Twice as slow as when it was too fast.
+    const tooFast = Math.max(this.#paceMs, this.#distanceMs, 1);
+    if (verdict === "throttled") this.#paceMs = Math.min(2 * tooFast, PACE_MAX_MS);
     // Credentials may be right next time: a new client asks for them again.
-    if (verdict === "configuration" && this.#client !== this.#settings.client) this.#client = undefined;
+    if (verdict === "configuration" && this.#settings.client === undefined) this.#client = undefined;
+    if (cause.name === reported || (verdict !== "configuration" && failures < REPORT_AFTER_TRIES)) return;
+    this.#trouble.reported = cause.name;
+    const isMissing = /MODULE_NOT_FOUND/.test((error as AnyError).code ?? "");
+    if (isMissing)
+      this.#report("ERR_SDK_MISSING", "npm install @aws-sdk/client-cloudwatch-logs, events wait for it", error);
+    else if (verdict === "configuration") this.#report("ERR_CONFIGURATION", "Events wait for its repair", error);
+    else this.#report("ERR_TRANSIENT", "CloudWatch Logs cannot be reached, events wait", error);
   }
 
   #report(code: string, text: string, error: unknown): void {
@@ -2279,53 +2235,53 @@ class Sender {
     this.#reporter.error(code, `${text}: ${cause.name}: ${cause.message}`, cause);
   }
 
-  /** The error without its request and answer, whose headers are signed, and without what AWS quotes of them. */
+  /** The error without request and answer, whose headers are signed, and without what AWS quotes of them. */
   #clean(error: unknown): Error {
-    const { name, message, $metadata } = error as { name?: unknown; message?: unknown; $metadata?: object };
-    // SignatureDoesNotMatch quotes the signed headers from the second line on.
-    let text = String(message).split("\n", 1)[0]?.slice(0, 500) ?? "";
+    const { name, message, $metadata } = (error ?? {}) as AnyError;
+    // SignatureDoesNotMatch quotes the signed headers, from its second line on.
+    let text = String(message).split("\n", 1).join("").slice(0, 500);
     for (const secret of this.#secrets) text = text.replaceAll(secret, "[redacted]");
-    const clean = new Error(text);
-    return Object.assign(clean, { name: String(name), ...($metadata && { $metadata: { ...$metadata } }) });
+    return Object.assign(new Error(text), { name: String(name) }, $metadata && { $metadata: { ...$metadata } });
   }
 
-  /** Exponential backoff with full jitter. The timer does not keep the process alive. */
+  /** Waits for its turn among requests that throttling has told to keep a distance. */
+  #keepPace(): Promise<void> {
+    const now = performance.now();
+    const wait = Math.max(this.#nextPut - now, 0);
+    this.#nextPut = now + wait + this.#paceMs * (0.5 + Math.random());
+    return this.#wait(wait);
+  }
+
+  /** Exponential backoff with full jitter. */
   #pause(failures: number, maxMs: number): Promise<void> {
-    const ms = Math.random() * Math.min(maxMs, RETRY_MIN_MS * 2 ** Math.min(failures - 1, 30));
+    return this.#wait(Math.random() * Math.min(maxMs, RETRY_MIN_MS * 2 ** Math.min(failures - 1, 30)));
+  }
+
+  /** A pause that `wake` ends and that does not keep the process alive. */
+  #wait(ms: number): Promise<void> {
     return new Promise((resolve) => {
       const end = () => {
         clearTimeout(timer);
-        this.#sleeping.delete(end);
+        this.#pauses.delete(end);
         resolve();
       };
       const timer = setTimeout(end, ms).unref();
-      this.#sleeping.add(end);
+      this.#pauses.add(end);
       if (this.#stopped.signal.aborted) end();
     });
   }
 }
 
-/** A failed request and what it calls for. */
-interface Trouble {
-  verdict: Verdict;
-  error: unknown;
-}
+/** What a client answers; one that is not the SDK's may leave out anything. */
+type PutAnswer = Partial<Sdk.PutLogEventsCommandOutput>;
 
-/** Whatever a client answers; one that is not the SDK's may leave out anything. */
-type PutAnswer = Sdk.PutLogEventsCommandOutput;
-
-/** Below this, gzip costs more than it saves. */
-const GZIP_MIN_BYTES = 1_024;
-
-/** Off the main thread. Level 1 makes logs five times smaller; level 6, six times, at three times the cost. */
+/** Off the main thread. Level 1 makes logs five times smaller; level 6 makes them six times smaller, at three times the cost. */
 async function gzip(body: Uint8Array): Promise<Uint8Array> {
   const zlib = await import("node:zlib");
   return new Promise((resolve, reject) => {
     zlib.gzip(body, { level: 1 }, (error, zipped) => (error === null ? resolve(zipped) : reject(error)));
   });
 }
-
-const NO_EVENTS = '"logEvents":[]';
 
 // ════════════════════════════════════════════════ 11 · Spool ════════════════════════════════════════════════
 //
@@ -2340,7 +2296,6 @@ const NO_EVENTS = '"logEvents":[]';
 /** Of another kernel no socket can tell: its directories are the living's until so long after their last change. */
 const FOREIGN_TIMEOUT_MS = 10 * 60_000;
 const HEARTBEAT_MS = 60_000;
-const LINE_BREAK = 0x0a;
 
 /** The file of a batch, and its descriptor while the batch is open. */
 interface SpoolFile {
@@ -2572,14 +2527,12 @@ function shortHash(text: string): string {
 
 // ═══════════════════════════════════════════════ 12 · Stream ════════════════════════════════════════════════
 
-/** Names of levels elsewhere: winston's that are not ours, and console's. */
+/** Levels of winston that have other names here. */
 const OTHER_LEVELS = new Map<string, Level>([
   ["http", "info"],
   ["verbose", "debug"],
   ["silly", "trace"],
-  ["log", "info"],
   ["warning", "warn"],
-  ["critical", "fatal"],
 ]);
 
 /** winston hands over records with these; `levels` and `level` come from its logger. */
@@ -2753,198 +2706,186 @@ function timeOf(time: unknown): number | undefined {
 
 // ══════════════════════════════════════════════ 13 · Utilities ══════════════════════════════════════════════
 
-/** Type, rule in words and test of each option that can be checked up front. */
-const RULES: Record<string, [type: string, rule: string, valid?: (value: never) => boolean]> = {
+type Rule = readonly [type: string, words: string, isValid?: (value: never) => boolean];
+
+const isInteger = (from: number, to: number): Rule => [
+  "number",
+  `an integer from ${from} to ${to}`,
+  (value: number) => Number.isInteger(value) && value >= from && value <= to,
+];
+const isOneOf = (...words: string[]): Rule => [
+  "string",
+  `one of ${words.join(", ")}`,
+  (value: string) => words.includes(value),
+];
+const isText = (what: string): Rule => ["string", what, (value: string) => value !== ""];
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
+/** Type, rule and test of each option: what can be checked up front. */
+const RULES: Record<string, Rule> = {
   logStreamName: ["string", `1 to ${LIMITS.maxNameLength} characters without ":" and "*"`, isStreamName],
-  region: ["string", "a region's name", isNotEmpty],
-  profile: ["string", "a profile's name", isNotEmpty],
-  credentials: ["object|function", '"accessKeyId" and "secretAccessKey", or a function', isCredentials],
-  endpoint: ["string", "an http or https URL", isUrl],
-  client: ["object", "a CloudWatchLogsClient", (value: Client) => typeof value.send === "function"],
-  createLogGroup: ["boolean", ""],
+  region: isText("the name of a region"),
+  profile: isText("the name of a profile"),
+  credentials: ["object|function", '"accessKeyId" and "secretAccessKey" together, or a function', isCredentials],
+  endpoint: ["string", "an http or https URL", (url: string) => /^https?:$/.test(new URL(url).protocol)],
+  client: ["object", "a CloudWatchLogsClient", (client: Client) => typeof client.send === "function"],
+  createLogGroup: ["boolean", "a boolean"],
   retentionInDays: [
     "number",
     `one of ${LIMITS.retentionInDays.join(" ")}`,
     (days: number) => LIMITS.retentionInDays.includes(days),
   ],
-  tags: ["object", "up to 50 tags, keys of 1 to 128 characters, values of up to 256", isTags],
+  tags: [
+    "object",
+    `up to ${LIMITS.maxTags} tags, keys of 1 to ${LIMITS.maxTagKeyLength} characters, values of up to ${LIMITS.maxTagValueLength}`,
+    isTags,
+  ],
   kmsKeyId: ["string", "1 to 256 characters", (id: string) => id.length > 0 && id.length <= LIMITS.maxKmsKeyIdLength],
-  logGroupClass: ["string", ...oneOf("STANDARD", "INFREQUENT_ACCESS", "DELIVERY", "ESSENTIALS")],
+  logGroupClass: isOneOf("STANDARD", "INFREQUENT_ACCESS", "DELIVERY", "ESSENTIALS"),
   entity: ["object", '2 to 4 "keyAttributes" and up to 10 "attributes", all strings', isEntity],
-  level: ["string", ...oneOf(...Object.keys(LEVELS))],
-  fields: ["object", ""],
-  format: ["string|function", '"json", "text", a template or a function', isNotEmpty],
-  redact: ["object", "an array of names and dotted paths", (names: unknown) => isStrings(names)],
-  console: ["boolean", ""],
-  overflow: ["string", ...oneOf("error", "truncate", "split")],
-  maxEventBytes: ["number", ...integer(LIMITS.minEventBytes, LIMITS.maxBatchBytes)],
-  maxBatchBytes: ["number", ...integer(LIMITS.minEventBytes, LIMITS.maxBatchBytes)],
-  maxBatchEvents: ["number", ...integer(1, LIMITS.maxBatchEvents)],
-  flushIntervalMs: ["number", "a positive integer", (ms: number) => Number.isInteger(ms) && ms > 0 && ms < 2 ** 31],
-  maxInFlight: ["number", ...integer(1, 16)],
-  maxQueueBytes: ["number", ...integer(LIMITS.minEventBytes, Number.MAX_SAFE_INTEGER)],
-  compress: ["boolean", ""],
-  spoolDirectory: ["string", "a directory's path", isNotEmpty],
-  closeTimeoutMs: ["number", ...integer(0, 2 ** 31 - 1)],
-  closeOnSignals: ["object", "names of signals that can be caught", isSignals],
-  onError: ["function", ""],
-  onLoss: ["function", ""],
+  level: isOneOf(...Object.keys(LEVELS)),
+  fields: ["object", "an object"],
+  format: ["string|function", '"json", "text", a template or a function', (format: unknown) => format !== ""],
+  redact: ["object", "an array of names and dotted paths", (names: unknown) => isTexts(names)],
+  console: ["boolean", "a boolean"],
+  overflow: isOneOf("error", "truncate", "split"),
+  maxEventBytes: isInteger(LIMITS.minEventBytes, LIMITS.maxBatchBytes),
+  maxBatchBytes: isInteger(LIMITS.minEventBytes, LIMITS.maxBatchBytes),
+  maxBatchEvents: isInteger(1, LIMITS.maxBatchEvents),
+  flushIntervalMs: [
+    "number",
+    "a positive integer",
+    (ms: number) => Number.isInteger(ms) && ms > 0 && ms <= MAX_TIMER_MS,
+  ],
+  maxInFlight: isInteger(1, 16),
+  maxQueueBytes: isInteger(LIMITS.minEventBytes, Number.MAX_SAFE_INTEGER),
+  compress: ["boolean", "a boolean"],
+  spoolDirectory: isText("the path of a directory"),
+  closeTimeoutMs: isInteger(0, MAX_TIMER_MS),
+  closeOnSignals: ["object", "an array of signals that can be caught", isSignals],
+  onError: ["function", "a function"],
+  onLoss: ["function", "a function"],
 };
 
+const LOG_GROUP_RULE: Rule = [
+  "string",
+  `1 to ${LIMITS.maxNameLength} characters of . _ - / # A-Z a-z 0-9, not starting with "aws/"`,
+  (name: string) =>
+    /^[._\-/#A-Za-z0-9]+$/.test(name) && name.length <= LIMITS.maxNameLength && !name.startsWith("aws/"),
+];
+
 /** Values of these are never shown: they hold secrets, or may. */
-const SECRET = new Set(["credentials", "endpoint", "client"]);
+const SECRETIVE = new Set(["credentials", "endpoint", "client"]);
 
 function validate(logGroupName: unknown, options: CloudwatchLoggerOptions): Settings {
-  if (logGroupName === undefined) {
-    throw new TypeError(
-      'Cannot create CloudwatchLogger: "logGroupName" is undefined; give the name of a log group, or null to print events',
-    );
-  }
-  if (logGroupName !== null) checkValue("logGroupName", logGroupName, LOG_GROUP_RULE);
+  if (logGroupName === undefined) refuse(TypeError, "logGroupName", "must be a log group, or null to print", undefined);
+  if (logGroupName !== null) check("logGroupName", logGroupName, LOG_GROUP_RULE);
   if (typeof options !== "object" || options === null) refuse(TypeError, "options", "must be an object", options);
   const given: Fields = {};
   for (const [name, value] of Object.entries(options)) {
     if (!Object.hasOwn(RULES, name))
-      throw new TypeError(`Cannot create CloudwatchLogger: unknown option ${quote(name)}`);
-    if (value === undefined) continue;
-    check(name, value);
-    given[name] = value;
+      throw new TypeError(`Cannot create CloudwatchLogger: unknown option ${show(name)}`);
+    if (value !== undefined) check(name, value);
+    if (value !== undefined) given[name] = value;
   }
-  const settings = { ...DEFAULTS, ...given } as Settings;
-  for (const name of ["region", "profile", "credentials", "endpoint"] as const) {
-    if (settings.client === undefined || settings[name] === undefined) continue;
+  for (const name of ["region", "profile", "credentials", "endpoint"]) {
+    if (given.client === undefined || given[name] === undefined) continue;
     throw new TypeError(`Cannot create CloudwatchLogger: "client" excludes "${name}"`);
   }
-  const { maxBatchBytes, maxEventBytes = maxBatchBytes, maxQueueBytes } = settings;
-  if (maxEventBytes > maxBatchBytes) {
-    refuse(RangeError, "maxEventBytes", `must be at most "maxBatchBytes" of ${maxBatchBytes}`, maxEventBytes);
-  }
-  if (maxQueueBytes < maxBatchBytes) {
-    refuse(RangeError, "maxQueueBytes", `must be at least "maxBatchBytes" of ${maxBatchBytes}`, maxQueueBytes);
-  }
+  const settings = { ...DEFAULTS, ...given } as Settings;
+  const { maxBatchBytes, maxQueueBytes } = settings;
+  settings.maxEventBytes ??= maxBatchBytes;
+  const isEventTooLarge = settings.maxEventBytes > maxBatchBytes;
+  const rule = `"maxBatchBytes", ${maxBatchBytes}`;
+  if (isEventTooLarge) refuse(RangeError, "maxEventBytes", `must be at most ${rule}`, settings.maxEventBytes);
+  if (maxQueueBytes < maxBatchBytes) refuse(RangeError, "maxQueueBytes", `must be at least ${rule}`, maxQueueBytes);
   return settings;
 }
 
-function check(name: string, value: unknown): void {
-  checkValue(name, value, RULES[name] as (typeof RULES)[string]);
-}
-
-function checkValue(name: string, value: unknown, [type, rule, valid]: (typeof RULES)[string]): void {
+function check(name: string, value: unknown, [type, words, isValid]: Rule = RULES[name] as Rule): void {
   const isType = type.split("|").includes(typeof value) && value !== null;
-  if (!isType) refuse(TypeError, name, `must be ${rule === "" ? `a ${type}` : rule}`, value);
-  if (valid !== undefined && !attempt(() => valid(value as never), false)) {
-    refuse(type === "object" || name === "credentials" ? TypeError : RangeError, name, `must be ${rule}`, value);
-  }
+  if (isType && (isValid === undefined || attempt(() => isValid(value as never), false))) return;
+  refuse(isType && typeof value !== "object" ? RangeError : TypeError, name, `must be ${words}`, value);
 }
 
-function refuse(Kind: typeof TypeError | typeof RangeError, name: string, rule: string, value: unknown): never {
-  const received = SECRET.has(name) ? `a value of type ${typeof value}` : quote(value);
+function refuse(Kind: new (text: string) => Error, name: string, rule: string, value: unknown): never {
+  const received = SECRETIVE.has(name) ? `a value of type ${typeof value}` : show(value);
   throw new Kind(`Cannot create CloudwatchLogger: "${name}" ${rule}, received ${received}`);
 }
 
-function quote(value: unknown): string {
-  const text = typeof value === "string" ? JSON.stringify(value) : inspect(value, { depth: 1, breakLength: Infinity });
-  return text.length > 200 ? `${text.slice(0, 200)}…` : text;
+function show(value: unknown): string {
+  return attempt(
+    () => inspect(value, { depth: 1, breakLength: Infinity }).slice(0, 200),
+    "a value that cannot be shown",
+  );
 }
-
-function integer(from: number, to: number): [string, (value: number) => boolean] {
-  return [`an integer from ${from} to ${to}`, (value) => Number.isInteger(value) && value >= from && value <= to];
-}
-
-function oneOf(...words: string[]): [string, (value: string) => boolean] {
-  return [`one of ${words.join(", ")}`, (value) => words.includes(value)];
-}
-
-function isStrings(value: unknown): boolean {
-  return Array.isArray(value) && value.every((text) => typeof text === "string" && text !== "");
-}
-
-function isNotEmpty(value: unknown): boolean {
-  return value !== "";
-}
-
-const LOG_GROUP_RULE: [string, string, (name: string) => boolean] = [
-  "string",
-  `1 to ${LIMITS.maxNameLength} characters of . _ - / # A-Z a-z 0-9, not starting with "aws/"`,
-  (name) => /^[._\-/#A-Za-z0-9]+$/.test(name) && name.length <= LIMITS.maxNameLength && !name.startsWith("aws/"),
-];
 
 function isStreamName(template: string): boolean {
-  const { length } = fillName(template).replaceAll("{date}", "0000-00-00");
+  const { length } = fillName(template).replaceAll("{date}", "YYYY-MM-DD");
   return length > 0 && length <= LIMITS.maxNameLength && !/[:*]/.test(template);
 }
 
-function isUrl(value: string): boolean {
-  return /^https?:$/.test(new URL(value).protocol);
+function isTexts(value: unknown, canBeEmpty = false): value is string[] {
+  return Array.isArray(value) && value.every((text) => typeof text === "string" && (canBeEmpty || text !== ""));
 }
 
 function isCredentials(value: Credentials | (() => unknown)): boolean {
   if (typeof value === "function") return true;
-  const { accessKeyId, secretAccessKey, sessionToken } = value;
-  const isKey = (key: unknown) => typeof key === "string" && key !== "";
-  return isKey(accessKeyId) && isKey(secretAccessKey) && (sessionToken === undefined || isKey(sessionToken));
+  const { accessKeyId, secretAccessKey, sessionToken = "none" } = value;
+  return isTexts([accessKeyId, secretAccessKey, sessionToken]);
 }
 
 function isTags(tags: object): boolean {
-  const entries = Object.entries(tags);
-  return (
-    entries.length <= LIMITS.maxTags &&
-    entries.every(
-      ([key, value]) =>
-        key.length > 0 &&
-        key.length <= LIMITS.maxTagKeyLength &&
-        typeof value === "string" &&
-        value.length <= LIMITS.maxTagValueLength,
-    )
-  );
+  const [keys, values] = [Object.keys(tags), Object.values(tags)];
+  const isShort = (texts: string[], length: number) => texts.every((text) => text.length <= length);
+  const isComplete = keys.length <= LIMITS.maxTags && isTexts(keys) && isTexts(values, true);
+  return isComplete && isShort(keys, LIMITS.maxTagKeyLength) && isShort(values, LIMITS.maxTagValueLength);
 }
 
-function isEntity({ keyAttributes, attributes = {} }: NonNullable<CloudwatchLoggerOptions["entity"]>): boolean {
-  const keys = Object.values(keyAttributes ?? {});
-  const others = Object.values(attributes);
-  const fits = (keys.length === 0 || (keys.length >= 2 && keys.length <= 4)) && others.length <= 10;
-  return fits && [...keys, ...others].every((value) => typeof value === "string");
+function isEntity({ keyAttributes = {}, attributes = {} }: NonNullable<CloudwatchLoggerOptions["entity"]>): boolean {
+  const [keys, others] = [Object.values(keyAttributes), Object.values(attributes)];
+  return keys.length >= 2 && keys.length <= 4 && others.length <= 10 && isTexts([...keys, ...others]);
 }
 
-function isSignals(signals: unknown[]): boolean {
-  const catchable = (name: unknown) =>
-    name !== "SIGKILL" && name !== "SIGSTOP" && Object.hasOwn(constants.signals, name as string);
-  return Array.isArray(signals) && signals.every(catchable);
+function isSignals(names: unknown): boolean {
+  const canBeCaught = (name: string) => !/^SIG(KILL|STOP)$/.test(name) && Object.hasOwn(constants.signals, name);
+  return Array.isArray(names) && names.every(canBeCaught);
 }
 
 function isLevel(level: unknown): level is Level {
-  return level !== "silent" && Object.hasOwn(LEVELS, level as string);
+  return isThreshold(level) && level !== "silent";
+}
+
+function isThreshold(level: unknown): level is Threshold {
+  return typeof level === "string" && Object.hasOwn(LEVELS, level);
 }
 
 /** Fills in what is known when the logger is made; `{date}` stays. */
 function fillName(template: string): string {
-  const now = new Date();
   const micros = String(process.hrtime()[1] % 1_000).padStart(3, "0");
-  const values: Record<string, () => string> = {
-    timestamp: () => now.toISOString().replace(/\D/g, "") + micros,
-    random: () => String(randomInt(1_000)).padStart(3, "0"),
-    hostname,
-    pid: () => String(process.pid),
-    program: () => basename(process.argv[1] ?? "node").replace(/\.\w+$/, ""),
-  };
-  return template.replace(/\{(timestamp|random|hostname|pid|program)\}/g, (_, name: string) =>
-    String(values[name]?.()).replace(/[:*]/g, "-"),
-  );
+  const values = new Map([
+    ["timestamp", new Date().toISOString().replace(/\D/g, "") + micros],
+    ["random", String(randomInt(1_000)).padStart(3, "0")],
+    ["hostname", hostname()],
+    ["pid", String(process.pid)],
+    ["program", basename(process.argv[1] ?? "node").replace(/\.\w+$/, "")],
+  ]);
+  return template.replace(/\{(\w+)\}/g, (all, name: string) => values.get(name)?.replace(/[:*]/g, "-") ?? all);
 }
 
-/** Own enumerable properties of several values, later ones first; a getter that throws gives its reason instead. */
+/** Own enumerable properties of several values, those of later ones first; where one cannot be read, why. */
 function mergeFields(...layers: (object | undefined)[]): Fields | undefined {
   // Without a prototype: a field may be called "__proto__".
-  const fields: Fields = Object.create(null) as Fields;
-  let empty = true;
+  const fields = Object.create(null) as Fields;
+  let isEmpty = true;
   for (const layer of layers) {
     if (typeof layer !== "object" || layer === null) continue;
     for (const name of attempt(() => Object.keys(layer), [])) {
       fields[name] = read(layer, name);
-      empty = false;
+      isEmpty = false;
     }
   }
-  return empty ? undefined : fields;
+  return isEmpty ? undefined : fields;
 }
 
 function read(object: object, key: PropertyKey): unknown {
@@ -2971,6 +2912,7 @@ function attempt<T, U>(action: () => T, otherwise: U): T | U {
 function isError(value: unknown): value is Error {
   if (typeof value !== "object" || value === null) return false;
   try {
+    // Most values are plain objects, of which this is known at once.
     return Object.getPrototypeOf(value) !== Object.prototype && (value instanceof Error || types.isNativeError(value));
   } catch {
     return false;
@@ -2983,27 +2925,20 @@ function isRecord(value: unknown): value is object {
   try {
     const prototype: unknown = Object.getPrototypeOf(value);
     if (prototype === Object.prototype || prototype === null) return true;
-    const { toJSON } = value as { toJSON?: unknown };
-    return !(
-      Array.isArray(value) ||
-      ArrayBuffer.isView(value) ||
-      typeof toJSON === "function" ||
-      types.isMap(value) ||
-      types.isSet(value) ||
-      types.isDate(value) ||
-      types.isRegExp(value) ||
-      types.isBoxedPrimitive(value)
-    );
+    if (Array.isArray(value) || ArrayBuffer.isView(value) || isError(value)) return false;
+    if (types.isMap(value) || types.isSet(value) || types.isRegExp(value) || types.isBoxedPrimitive(value))
+      return false;
+    return typeof (value as { toJSON?: unknown }).toJSON !== "function";
   } catch {
     return false;
   }
 }
 
-/** The name of the function that called the method of CloudwatchLogger that called `below`. */
+/** The name of the function that called the method that called `below`. */
 function callerName(below: (...args: never[]) => void): string {
   const holder: { stack?: string } = {};
   Error.captureStackTrace?.(holder, below);
-  // Line 0 is the header, 1 the method, 2 the caller.
+  // Line 0 is the header, 1 the method, 2 its caller.
   const line = String(holder.stack).split("\n")[2] ?? "";
   return /^\s*at (?:async )?(?:new )?([^\s(]+) (?:\[as [^\]]+\] )?\(/.exec(line)?.[1] ?? "<anonymous>";
 }
@@ -3012,40 +2947,50 @@ function sum(numbers: number[]): number {
   return numbers.reduce((total, number) => total + number, 0);
 }
 
-/** What a timer takes; anything else counts as 0. */
+/** What a timer takes; what is no time counts as 0. */
 function clampMs(ms: number): number {
-  return ms > 0 ? Math.min(ms, 2 ** 31 - 1) : 0;
+  return ms > 0 ? Math.min(ms, MAX_TIMER_MS) : 0;
 }
 
-function describeLoss({ reason, count, cause }: Loss): string {
-  const what = Object.hasOwn({ tooOld: 1, tooNew: 1, expired: 1, invalid: 1 }, reason) ? "rejected" : "dropped";
-  return `${count} log event${count === 1 ? "" : "s"} ${what} (${reason})${cause ? `: ${cause.name}: ${cause.message}` : ""}`;
-}
-
-/** At most one text a second for each key; the next one tells how many were left out. */
-function rateLimited(write: (text: string) => void): (key: string, text: string) => void {
-  const last = new Map<string, { at: number; skipped: number }>();
-  return (key, text) => {
-    const now = performance.now();
-    const before = last.get(key);
-    if (before !== undefined && now - before.at < REPORT_INTERVAL_MS) {
-      before.skipped++;
+/** At most one text of each kind in REPORT_INTERVAL_MS; the next one tells how many were left out. */
+function rateLimited(write: (text: string) => void): (kind: string, text: string) => void {
+  const printed = new Map<string, { at: number; skipped: number }>();
+  return (kind, text) => {
+    const at = performance.now();
+    const last = printed.get(kind);
+    if (last !== undefined && at - last.at < REPORT_INTERVAL_MS) {
+      last.skipped++;
       return;
     }
-    last.set(key, { at: now, skipped: 0 });
-    write(before?.skipped ? `${text} (and ${before.skipped} more like it)` : text);
+    printed.set(kind, { at, skipped: 0 });
+    write(last?.skipped ? `${text} (and ${last.skipped} more such reports)` : text);
   };
 }
 
-/** Control characters but for line breaks and tabs; those are escaped in whatever is printed. */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-const CONTROL_CHARACTERS = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g;
+function printLoss({ reason, count, events, cause }: Loss, print: (kind: string, text: string) => void): void {
+  const what = /^(too|expired|invalid)/.test(reason) ? "rejected" : "dropped";
+  print(reason, `${count} log events ${what} (${reason})${cause ? `: ${cause.name}: ${cause.message}` : ""}`);
+  if (reason === "unsent") printEvents(events);
+}
 
-/** Text for a terminal or a log file: no escape sequences, and a further line cannot pass for an event of its own. */
-function printable(text: string): string {
-  return text
-    .replace(CONTROL_CHARACTERS, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`)
-    .replace(/\n/g, "\n  ");
+/** One line of JSON for each event, exact and safe to print. */
+function printEvents(events: LogEvent[]): void {
+  for (const event of events) writeStderr(`${JSON.stringify(event)}\n`);
+}
+
+/** Synchronously, so that it works while the process exits; past the stream, whose errors could end the process. */
+function writeStderr(text: string): void {
+  const bytes = Buffer.from(text);
+  for (let at = 0, refusals = 0; at < bytes.length && refusals < 1_000; ) {
+    try {
+      at += fs.writeSync(2, bytes, at);
+    } catch (error) {
+      if ((error as AnyError).code !== "EAGAIN") return;
+      // The reader of a full pipe needs a moment.
+      refusals++;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
+    }
+  }
 }
 
 function print(level: Level, text: string): void {
@@ -3053,24 +2998,14 @@ function print(level: Level, text: string): void {
   attempt(() => console[method]("%s", printable(text)), undefined);
 }
 
-/** Synchronously, so that it works while the process exits; without the stream, whose errors could end the process. */
-function writeStderr(text: string): void {
-  const bytes = Buffer.from(text);
-  for (let at = 0, refusals = 0; at < bytes.length && refusals < 1_000; ) {
-    try {
-      at += fs.writeSync(2, bytes, at);
-    } catch (error) {
-      // A full pipe: its reader needs a moment.
-      if ((error as { code?: string }).code !== "EAGAIN") return;
-      refusals++;
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
-    }
-  }
-}
+/** All control characters but tab and line feed. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+const CONTROL_CHARACTERS = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g;
 
-/** One line of JSON for each event, exact and safe to print. */
-function printEvents(events: LogEvent[]): void {
-  if (events.length > 0) writeStderr(`${events.map((event) => JSON.stringify(event)).join("\n")}\n`);
+/** Text for terminals and files: without escape sequences, its further lines set off from other events. */
+function printable(text: string): string {
+  const escaped = (character: string) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  return text.replace(CONTROL_CHARACTERS, escaped).replaceAll("\n", "\n  ");
 }
 
 /** The loggers that the end of the process concerns: the only state of this module. */
@@ -3102,11 +3037,11 @@ function onExit(): void {
 
 /** Closes all loggers, then lets the signal take its usual effect, unless the program handles it itself. */
 function onSignal(signal: NodeJS.Signals): void {
-  // Without this listener the same signal again ends the process at once.
+  // Without this listener, the same signal again ends the process at once.
   process.off(signal, onSignal);
-  const handled = process.listenerCount(signal) > 0;
+  const isHandled = process.listenerCount(signal) > 0;
   void Promise.all([...openLoggers].map((core) => core.close())).then(() => {
-    if (!handled) process.kill(process.pid, signal);
+    if (!isHandled) process.kill(process.pid, signal);
   });
 }
 

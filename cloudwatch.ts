@@ -42,6 +42,7 @@ Rooms
 import { AsyncLocalStorage } from "node:async_hooks";
 import { createHash, randomBytes, randomInt } from "node:crypto";
 import * as fs from "node:fs";
+import type { Agent as HttpAgent } from "node:http";
 import * as net from "node:net";
 import { constants, hostname } from "node:os";
 import { basename, join, relative } from "node:path";
@@ -104,8 +105,9 @@ const RETRY_MIN_MS = 100;
 const RETRY_MAX_MS = 10_000;
 /** The longest pause while the configuration is at fault: a repaired policy is found out soon. */
 const CONFIGURATION_RETRY_MS = 30_000;
-/** The longest distance between two requests that throttling teaches. */
-const PACE_MAX_MS = 30_000;
+/** The distances between batches that throttling teaches. */
+const PACE_MIN_MS = 25;
+const PACE_MAX_MS = 10_000;
 /** A request without an answer for so long is given up and sent again. */
 const REQUEST_TIMEOUT_MS = 30_000;
 /** Transient trouble is normal in small doses; a batch that fails this often in a row is worth an `onError`. */
@@ -175,10 +177,9 @@ export interface Stats {
   dropped: number;
   /** In the queue or in flight; after `close()`, on disk. */
   pending: number;
-  /** PutLogEvents requests, how many of those were sent again after trouble, and the events in the latter. */
+  /** PutLogEvents requests, and how many of those carried a batch that had been sent before. */
   requests: number;
   retries: number;
-  resent: number;
   rejectedReasons: Record<RejectedReason, number>;
   droppedReasons: Record<DroppedReason, number>;
 }
@@ -1574,7 +1575,8 @@ class Queue {
   readonly #sender: Sender;
   readonly #spool: Spool | undefined;
   /** Takes over what dead processes have left. */
-  readonly #recovery: Promise<void> | undefined;
+  readonly #recovery: Promise<void> = Promise.resolve();
+  #isRecovering = false;
   /** The batch that takes events, those that take no more, and those of which a request is under way. */
   #open: Batch | undefined;
   #sealed: Batch[] = [];
@@ -1603,12 +1605,13 @@ class Queue {
     if (spoolDirectory !== undefined && logGroupName !== null) {
       const spool = new Spool(spoolDirectory, logGroupName, reporter);
       this.#spool = spool;
-      this.#recovery = Promise.resolve().then(() => this.#recover(spool));
+      this.#isRecovering = true;
+      this.#recovery = this.#recovery.then(() => this.#recover(spool));
     }
   }
 
   stats(): Stats {
-    const { requests, retries, resent } = this.#sender;
+    const { requests, retries } = this.#sender;
     return {
       logged: this.#logged,
       delivered: this.#delivered,
@@ -1617,7 +1620,6 @@ class Queue {
       pending: sum(this.#batches().map(({ events }) => events)),
       requests,
       retries,
-      resent,
       rejectedReasons: { ...this.#rejected },
       droppedReasons: { ...this.#dropped },
     };
@@ -1673,13 +1675,12 @@ class Queue {
 
   /** Sends what is waiting; resolves when all that was accepted before has an outcome. */
   async drained(): Promise<void> {
-    await this.#recovery;
+    const drained = new Promise<void>((done) => this.#draining.push({ upTo: this.#nextId - 1, done }));
     this.#sender.wake();
     this.hurry();
-    await new Promise<void>((done) => {
-      this.#draining.push({ upTo: this.#nextId - 1, done });
-      this.#notify();
-    });
+    this.#notify();
+    await drained;
+    if (this.#isRecovering) await this.#recovery.then(() => this.drained());
   }
 
   hasRoomFor(bytes: number): boolean {
@@ -1826,6 +1827,7 @@ class Queue {
         parts.shift();
       }
     }
+    this.#isRecovering = false;
   }
 
   /** Wakes whoever waits for an outcome or for room. */
@@ -1911,7 +1913,6 @@ const NO_EVENTS = '"logEvents":[]';
 class Sender {
   requests = 0;
   retries = 0;
-  resent = 0;
   readonly #logGroupName: string;
   readonly #settings: Settings;
   readonly #reporter: Reporter;
@@ -1928,11 +1929,12 @@ class Sender {
   readonly #pauses = new Set<() => void>();
   /** The last trouble and what of it was reported, until a batch gets through. */
   #trouble: { cause: Error; reported?: string } | undefined;
-  /** Distance of requests: what throttling has taught, what it was last; when the last one went, when the next may. */
+  /** The distance of batches that throttling has taught, and the end of the present one. */
   #paceMs = 0;
+  #distance: Promise<void> = Promise.resolve();
+  /** The distance of the last two requests, and when the last one went. */
   #distanceMs = 0;
   #lastPut = 0;
-  #nextPut = 0;
   /** The SDK serializes in a way that leaves no place for ready-made events. */
   #isPlain = false;
 
@@ -1967,13 +1969,14 @@ class Sender {
 
   /** Sends a batch until it has an outcome. */
   async send(batch: Batch): Promise<Outcome> {
-    // Not within the log call that filled the batch.
-    await undefined;
+    // Not within the log call that filled the batch, and not faster than throttling has taught.
+    await this.#keepPace();
     let failures = 0;
     let repairs = 0;
+    let isRetry = false;
     while (!this.#stopped.signal.aborted) {
-      const answer =
-        (batch.stream.isFresh ? await this.#create(batch.stream) : undefined) ?? (await this.#put(batch, failures));
+      const creation = batch.stream.isFresh ? await this.#create(batch.stream) : undefined;
+      const answer: PutAnswer | Trouble = creation ?? (await this.#put(batch, isRetry));
       if (!("verdict" in answer)) {
         this.#trouble = undefined;
         return { kind: "stored", rejected: this.#rejectedOf(answer, batch.events) };
@@ -1981,7 +1984,9 @@ class Sender {
       if (this.#stopped.signal.aborted) break;
       if (answer.verdict === "accepted") return { kind: "stored", rejected: [] };
       if (answer.verdict === "invalid") return { kind: "invalid", cause: this.#clean(answer.error) };
-      const trouble = answer.verdict === "missing" ? ((await this.#create(batch.stream)) ?? answer) : answer;
+      const isMissing = answer.verdict === "missing";
+      const trouble = isMissing ? ((await this.#create(batch.stream)) ?? answer) : answer;
+      isRetry ||= creation === undefined && !isMissing;
       // Repaired: again at once, but not for ever.
       if ((trouble.verdict === "missing" || trouble.verdict === "token") && repairs++ < 3) continue;
       this.#note(trouble, ++failures);
@@ -1990,10 +1995,9 @@ class Sender {
     return { kind: "stopped" };
   }
 
-  async #put(batch: Batch, failures: number): Promise<PutAnswer | Trouble> {
-    if (this.#paceMs > 0) await this.#keepPace();
+  async #put(batch: Batch, isRetry: boolean): Promise<PutAnswer | Trouble> {
     const zip = this.#compress && batch.length >= GZIP_MIN_BYTES;
-    const answer = await this.#putOnce(batch, zip, failures > 0);
+    const answer = await this.#putOnce(batch, zip, isRetry);
     const { $metadata } = ("verdict" in answer ? answer.error : {}) as AnyError;
     const status = $metadata?.httpStatusCode ?? 0;
     if (!zip || !("verdict" in answer) || (answer.verdict !== "invalid" && status !== 415 && status < 500))
@@ -2007,14 +2011,11 @@ class Sender {
   async #putOnce(batch: Batch, zip: boolean, isRetry: boolean): Promise<PutAnswer | Trouble> {
     const tokens = this.#tokens;
     const put = () => this.#request((sdk) => this.#command(sdk, batch, tokens?.get(batch.stream), zip));
-    this.requests++;
-    if (isRetry) {
-      this.retries++;
-      this.resent += batch.events;
-    }
     const now = performance.now();
     this.#distanceMs = Math.min(now - this.#lastPut, this.#settings.flushIntervalMs);
     this.#lastPut = now;
+    this.requests++;
+    if (isRetry) this.retries++;
     try {
       // Each needs the token of the one before.
       this.#turn = tokens === undefined ? put() : this.#turn.then(put, put);
@@ -2024,7 +2025,7 @@ class Sender {
         throw new Error("The endpoint's answer is not one of CloudWatch Logs");
       }
       tokens?.set(batch.stream, nextSequenceToken);
-      this.#paceMs = this.#paceMs > RETRY_MIN_MS / 4 ? this.#paceMs * 0.95 : 0;
+      this.#paceMs = this.#paceMs > PACE_MIN_MS ? this.#paceMs * 0.95 : 0;
       return answer;
     } catch (error) {
       const verdict = verdictOf(error);
@@ -2196,6 +2197,7 @@ class Sender {
     // Not remembered: where it fails, the next try may find it.
     const sdk: SdkModule = await import("@aws-sdk/client-cloudwatch-logs");
     const { client, region, profile, credentials, endpoint } = this.#settings;
+    const [http, https] = await Promise.all([import("node:http"), import("node:https")]);
     this.#client ??=
       client ??
       new sdk.CloudWatchLogsClient({
@@ -2205,8 +2207,12 @@ class Sender {
         ...(endpoint !== undefined && { endpoint }),
         // The retries of this file are the only ones: they know when to halve, to create and to stop.
         maxAttempts: 1,
-        // Otherwise the SDK copies every input, for a logger that discards it.
-        logger: {},
+        requestHandler: {
+          httpAgent: unrefSockets(new http.Agent({ keepAlive: true })),
+          httpsAgent: unrefSockets(new https.Agent({ keepAlive: true })),
+        },
+        // With a method "info", the SDK would copy every input for it.
+        logger: { trace() {}, debug() {}, warn() {}, error() {} },
       } as Sdk.CloudWatchLogsClientConfig);
     return this.#client.send(command(sdk) as never, { abortSignal } as never);
   }
@@ -2244,12 +2250,13 @@ class Sender {
     return Object.assign(new Error(text), { name: String(name) }, $metadata && { $metadata: { ...$metadata } });
   }
 
-  /** Waits for its turn among requests that throttling has told to keep a distance. */
-  #keepPace(): Promise<void> {
-    const now = performance.now();
-    const wait = Math.max(this.#nextPut - now, 0);
-    this.#nextPut = now + wait + this.#paceMs * (0.5 + Math.random());
-    return this.#wait(wait);
+  /** A batch keeps its distance from the one before: the longer it waits, the fuller is the next. */
+  async #keepPace(): Promise<void> {
+    const before = this.#distance;
+    this.#distance = before.then(() =>
+      this.#paceMs > 0 ? this.#wait(this.#paceMs * (0.5 + Math.random())) : undefined,
+    );
+    await before;
   }
 
   /** Exponential backoff with full jitter. */
@@ -2270,6 +2277,23 @@ class Sender {
       if (this.#stopped.signal.aborted) end();
     });
   }
+}
+
+/** Sockets that do not keep the process alive: how long its end waits for them is up to `closeTimeoutMs`. */
+function unrefSockets<T extends HttpAgent>(agent: T): T {
+  const { createConnection, reuseSocket } = agent as unknown as Record<string, (...values: unknown[]) => net.Socket>;
+  // Not every runtime's agents have these.
+  return Object.assign(agent, {
+    ...(createConnection && {
+      createConnection: (...values: unknown[]) => createConnection.apply(agent, values).unref(),
+    }),
+    ...(reuseSocket && {
+      reuseSocket(socket: net.Socket, request: unknown) {
+        reuseSocket.call(agent, socket, request);
+        socket.unref();
+      },
+    }),
+  });
 }
 
 /** What a client answers; one that is not the SDK's may leave out anything. */
@@ -2603,8 +2627,9 @@ class LogWritable extends Writable {
   }
 
   override _write(chunk: unknown, _encoding: unknown, callback: () => void): void {
-    const time = timeOf(this.lastTime);
-    const level = levelOf(this.lastLevel);
+    // Of this chunk, unless chunks may wait: then pino is ahead of it.
+    const time = this.#mayWait ? undefined : timeOf(this.lastTime);
+    const level = this.#mayWait ? undefined : levelOf(this.lastLevel);
     this.lastTime = undefined;
     this.lastLevel = undefined;
     if (typeof chunk === "object" && !(chunk instanceof Uint8Array)) {
@@ -2612,35 +2637,38 @@ class LogWritable extends Writable {
       callback();
       return;
     }
-    const lines = (this.#line + this.#decode(chunk)).split("\n");
+    const lines = (this.#line + (typeof chunk === "string" ? chunk : this.#decode(chunk))).split("\n");
     this.#line = lines.pop() as string;
-    void this.#lines(lines, time, level).then(callback);
+    this.#send(lines, callback, time, level);
   }
 
   override _final(callback: () => void): void {
-    const rest = this.#line + this.#decoder.end();
+    const { queue } = this.#core;
+    const finish = () => void (this.#closes ? this.#core.close() : queue.drained()).then(() => callback());
+    this.#send([this.#line + this.#decoder.end()], finish);
     this.#line = "";
-    void this.#lines([rest])
-      .then(() => (this.#closes ? this.#core.close() : this.#core.flush()))
-      .then(() => callback());
   }
 
   #decode(chunk: unknown): string {
     return chunk instanceof Uint8Array ? this.#decoder.write(chunk) : String(chunk);
   }
 
-  /** Sends lines, each as soon as there is room for it if the source can wait. */
-  async #lines(lines: string[], time?: number, level?: Level): Promise<void> {
-    for (const raw of lines) {
+  /** Sends lines at once; or, if the source can wait, as there is room for them. */
+  #send(lines: string[], callback: () => void, time?: number, level?: Level): void {
+    const { queue } = this.#core;
+    for (const [index, raw] of lines.entries()) {
       const line = raw.endsWith("\r") ? raw.slice(0, -1) : raw;
       if (line.trim() === "") continue;
-      const { queue } = this.#core;
       const bytes = Buffer.byteLength(line) + LIMITS.eventOverheadBytes;
-      if (this.#mayWait && !queue.hasRoomFor(bytes)) await queue.room(bytes);
+      if (this.#mayWait && !queue.hasRoomFor(bytes)) {
+        void queue.room(bytes).then(() => this.#send(lines.slice(index), callback, time, level));
+        return;
+      }
       const record = time === undefined && line.startsWith("{") ? parseObject(line) : {};
       const timestamp = time ?? timeOf(record.time ?? record.timestamp) ?? Date.now();
       this.#core.send(level ?? levelOf(record.level) ?? "info", timestamp, line);
     }
+    callback();
   }
 
   #record(record: WinstonRecord): void {
@@ -2814,10 +2842,8 @@ function refuse(Kind: new (text: string) => Error, name: string, rule: string, v
 }
 
 function show(value: unknown): string {
-  return attempt(
-    () => inspect(value, { depth: 1, breakLength: Infinity }).slice(0, 200),
-    "a value that cannot be shown",
-  );
+  const inspected = () => inspect(value, { depth: 1, breakLength: Infinity });
+  return attempt(typeof value === "string" ? () => JSON.stringify(value) : inspected, "a hostile value").slice(0, 200);
 }
 
 function isStreamName(template: string): boolean {

@@ -105,9 +105,8 @@ const RETRY_MIN_MS = 100;
 const RETRY_MAX_MS = 10_000;
 /** The longest pause while the configuration is at fault: a repaired policy is found out soon. */
 const CONFIGURATION_RETRY_MS = 30_000;
-/** The distances between batches that throttling teaches. */
-const PACE_MIN_MS = 25;
-const PACE_MAX_MS = 10_000;
+/** Throttling lengthens the time that batches have to fill, up to this: many loggers share the quota of an account. */
+const PACE_MAX_MS = 30_000;
 /** A request without an answer for so long is given up and sent again. */
 const REQUEST_TIMEOUT_MS = 30_000;
 /** Transient trouble is normal in small doses; a batch that fails this often in a row is worth an `onError`. */
@@ -328,8 +327,8 @@ export class CloudwatchLoggerError extends Error {
 
 /** Tells `onError` and `onLoss`, neither of which can break the logger. */
 class Reporter {
-  /** Within a callback: what that prints on a captured console is no event. */
-  isTelling = false;
+  /** Around callbacks, once the console is captured: what they print is no event. */
+  scope: AsyncLocalStorage<true> | undefined;
   readonly #onError: (error: CloudwatchLoggerError) => unknown;
   readonly #onLoss: (loss: Loss) => unknown;
   /** Losses without content, until the timer, `flush`, `close` or the exit tells them. */
@@ -368,13 +367,12 @@ class Reporter {
   }
 
   #tell<T>(callback: (value: T) => unknown, value: T): void {
-    this.isTelling = true;
     try {
-      Promise.resolve(callback(value)).catch(() => {});
+      const result = this.scope === undefined ? callback(value) : this.scope.run(true, callback, value);
+      Promise.resolve(result).catch(() => {});
     } catch {
       // Its own trouble; there is nobody left to tell.
     }
-    this.isTelling = false;
   }
 }
 
@@ -525,6 +523,7 @@ export class CloudwatchLogger {
    */
   captureConsole(): () => void {
     let isActive = true;
+    this.#core.watchPrinting();
     const undo = CONSOLE_METHODS.map(([method, level]) => {
       const original = console[method];
       const captured = (...values: unknown[]) => {
@@ -597,7 +596,7 @@ export class CloudwatchLogger {
 
   #capture(level: Level, values: unknown[]): void {
     // What the logger or a callback of its options prints is no event.
-    if (this.#core.isBusy || !this.isLevelEnabled(level)) return;
+    if (this.#core.isPrinting() || !this.isLevelEnabled(level)) return;
     const message = values.length === 1 ? values[0] : attempt(() => formatArguments(...values), "[unreadable]");
     this.#core.log("console", level, Date.now(), message, this.#context(), undefined, undefined);
   }
@@ -674,7 +673,6 @@ class Core {
   #watch: Promise<void> | undefined;
   /** What was logged when the exit's last flush began. */
   #loggedAtExit = -1;
-  /** The lifecycle: open without, closing or closed with it. */
   #closing: Promise<Stats> | undefined;
 
   constructor(logGroupName: string | null, settings: Settings) {
@@ -691,9 +689,14 @@ class Core {
     if (!this.#isPrinter) onProcessEnd(this);
   }
 
-  /** Within a log call, or a callback of the options. */
-  get isBusy(): boolean {
-    return this.#depth > 0 || this.#reporter.isTelling;
+  /** From now on, it is known what callbacks of the options print. */
+  watchPrinting(): void {
+    this.#reporter.scope ??= new AsyncLocalStorage();
+  }
+
+  /** Whether what is printed now comes from a log call or a callback of the options. */
+  isPrinting(): boolean {
+    return this.#depth > 0 || this.#reporter.scope?.getStore() === true;
   }
 
   /** format → fit → queue. */
@@ -730,8 +733,9 @@ class Core {
   }
 
   #refuses(origin: Origin, timestamp: number): boolean {
-    if (this.#closing === undefined || origin === "notice") return false;
-    this.queue.drop("closed", 1, timestamp);
+    const { state } = this.queue;
+    if (state === "open" || (state === "closing" && origin === "notice")) return false;
+    if (origin !== "notice") this.queue.drop("closed", 1, timestamp);
     return true;
   }
 
@@ -819,18 +823,19 @@ class Core {
     const late = new Promise<void>((resolve) => {
       if (timeoutMs !== undefined) timer = setTimeout(resolve, clampMs(timeoutMs));
     });
+    const watch = this.#watch;
     await Promise.race([this.queue.drained(), late]);
-    if (this.queue.gap !== undefined && this.queue.hasRoomFor(0)) {
-      this.#tellGap();
-      await Promise.race([this.queue.drained(), late]);
-    }
+    // The notice of a gap is covered: there is room for it now.
+    if (watch !== undefined) await Promise.race([watch.then(() => this.queue.drained()), late]);
     clearTimeout(timer);
     this.#reporter.tellGathered();
     return this.queue.stats();
   }
 
   close(timeoutMs: number = this.#settings.closeTimeoutMs): Promise<Stats> {
-    this.#closing ??= this.flush(timeoutMs).then(() => {
+    if (this.#closing !== undefined) return this.#closing;
+    this.queue.state = "closing";
+    this.#closing = this.flush(timeoutMs).then(() => {
       this.queue.close();
       offProcessEnd(this);
       return this.queue.stats();
@@ -841,7 +846,7 @@ class Core {
   /** The event loop is empty: a flush, unless nothing was logged since the last one here. */
   beforeExit(): void {
     const { pending, logged } = this.queue.stats();
-    if (pending === 0 || logged === this.#loggedAtExit || this.#closing !== undefined) return;
+    if (pending === 0 || logged === this.#loggedAtExit || this.queue.state !== "open") return;
     this.#loggedAtExit = logged;
     void this.flush(this.#settings.closeTimeoutMs);
   }
@@ -965,9 +970,12 @@ class Redaction {
     return this.#names.has(path.at(-1) as string) || this.#paths.some(isHidden);
   }
 
-  /** A line that a host has formatted, where that is JSON. */
+  /** A line that a host has formatted, where that is JSON: the same, unless it has something to hide. */
   line(line: string): string {
-    return line.startsWith("{") ? attempt(() => stringify(JSON.parse(line), this), line) : line;
+    const value = attempt(() => JSON.parse(line) as unknown, undefined);
+    if (typeof value !== "object" || value === null) return line;
+    const redacted = stringify(value, this);
+    return redacted === stringify(value) ? line : redacted;
   }
 
   /** An event as formats other than JSON get it: copies without what is hidden. */
@@ -1462,6 +1470,7 @@ class LogStreams {
 
 /** Events of one PutLogEvents: the elements of its `logEvents` as JSON, a comma behind each. */
 class Batch {
+  /** Number of its first event, of all that were accepted. */
   readonly id: number;
   readonly stream: LogStream;
   bytes: Buffer;
@@ -1523,10 +1532,11 @@ class Batch {
     return Math.max(this.last, timestamp) - Math.min(this.first, timestamp);
   }
 
-  /** Moves the events of the newest millisecond into `tail`. False where there are no others. */
-  cutTail(tail: Batch): boolean {
+  /** Moves the events of the newest millisecond into a batch of their own; `undefined` where there are no others. */
+  cutTail(bytes: Buffer | undefined): Batch | undefined {
     const before = this.#before;
-    if (!this.#isSorted || before.events === 0) return false;
+    if (!this.#isSorted || before.events === 0) return undefined;
+    const tail = new Batch(this.id + before.events, this.stream, bytes);
     tail.#reserve(this.length - before.length);
     this.bytes.copy(tail.bytes, 0, before.length, this.length);
     tail.length = this.length - before.length;
@@ -1535,7 +1545,7 @@ class Batch {
     tail.first = this.last;
     tail.last = this.last;
     Object.assign(this, before);
-    return true;
+    return tail;
   }
 
   /** The events, read back. */
@@ -1556,7 +1566,7 @@ class Batch {
     const middle = events.length >> 1;
     const head = Batch.of(this.id, this.stream, events.slice(0, middle));
     head.file = this.file;
-    return [head, Batch.of(this.id, this.stream, events.slice(middle))];
+    return [head, Batch.of(this.id + middle, this.stream, events.slice(middle))];
   }
 
   /** Whether order could suffer with both in flight: CloudWatch Logs orders by timestamp, then by arrival. */
@@ -1569,6 +1579,7 @@ class Batch {
 class Queue {
   /** What was dropped because the queue was full, until a notice in the log stream tells of it. */
   gap: Gap | undefined;
+  state: "open" | "closing" | "closed" = "open";
   readonly #settings: Settings;
   readonly #streams: LogStreams;
   readonly #reporter: Reporter;
@@ -1583,9 +1594,9 @@ class Queue {
   readonly #inFlight = new Set<Batch>();
   /** Bytes of batches that are done, to be used again: new memory costs more than what is written into it. */
   readonly #spare: Buffer[] = [];
-  #nextId = 0;
-  /** Batches up to this one go without being full. */
-  #dueId = -1;
+  /** Events accepted so far, and how many of those go without their batch being full. */
+  #accepted = 0;
+  #due = 0;
   #timer: NodeJS.Timeout | undefined;
   /** Size of all batches. */
   #bytes = 0;
@@ -1636,19 +1647,20 @@ class Queue {
 
   /** Takes an event that was admitted. */
   append(timestamp: number, event: EventWriter): void {
-    const { maxBatchEvents, maxBatchBytes, flushIntervalMs } = this.#settings;
+    const { maxBatchEvents, maxBatchBytes } = this.#settings;
     const stream = this.#streams.at(timestamp);
     const size = event.size();
     while (this.#open !== undefined && !this.#fits(this.#open, stream, timestamp, size)) {
       this.#turn(this.#open, timestamp, stream);
     }
     if (this.#open === undefined) {
-      this.#open = new Batch(this.#nextId++, stream, this.#spare.pop());
-      this.#dueIn(flushIntervalMs);
+      this.#open = new Batch(this.#accepted, stream, this.#spare.pop());
+      this.#dueIn(this.#sender.fillMs);
     }
     const batch = this.#open;
     batch.append(timestamp, event);
     this.#spool?.append(batch, event);
+    this.#accepted++;
     this.#bytes += size;
     this.#logged++;
     // Full: it goes as soon as the millisecond is over, for all events of that travel together.
@@ -1669,13 +1681,13 @@ class Queue {
 
   /** The open batch goes as soon as it can. */
   hurry(): void {
-    this.#dueId = this.#nextId - 1;
+    this.#due = this.#accepted;
     this.#pump();
   }
 
   /** Sends what is waiting; resolves when all that was accepted before has an outcome. */
   async drained(): Promise<void> {
-    const drained = new Promise<void>((done) => this.#draining.push({ upTo: this.#nextId - 1, done }));
+    const drained = new Promise<void>((done) => this.#draining.push({ upTo: this.#accepted, done }));
     this.#sender.wake();
     this.hurry();
     this.#notify();
@@ -1697,6 +1709,7 @@ class Queue {
 
   /** Stops for good. What has no outcome stays in the spool, or is dropped, reported and returned. */
   close(): LogEvent[] {
+    this.state = "closed";
     clearTimeout(this.#timer);
     const cause = this.#sender.stop();
     const left = this.#batches();
@@ -1729,20 +1742,14 @@ class Queue {
 
   /** Seals a batch that cannot take the next event. Where that is of its newest millisecond, this one moves on, too. */
   #turn(batch: Batch, timestamp: number, stream: LogStream): void {
-    const tail = new Batch(this.#nextId, stream, this.#spare.pop());
-    const isCut = timestamp === batch.last && batch.stream === stream && batch.cutTail(tail);
+    const isSame = timestamp === batch.last && stream === batch.stream;
+    const tail = isSame ? batch.cutTail(this.#spare.pop()) : undefined;
     batch.isFull = true;
     this.#seal(batch);
-    if (isCut) {
+    if (tail !== undefined) {
       this.#spool?.cut(batch, tail);
       this.#open = tail;
-      this.#nextId++;
-      this.#dueIn(this.#settings.flushIntervalMs);
-      // Whoever waits for the batch waits for all events that it had.
-      for (const waiting of this.#draining) if (waiting.upTo === batch.id) waiting.upTo = tail.id;
-      if (this.#dueId === batch.id) this.#dueId = tail.id;
-    } else {
-      this.#spare.push(tail.bytes);
+      this.#dueIn(this.#sender.fillMs);
     }
     this.#pump();
   }
@@ -1764,7 +1771,7 @@ class Queue {
   #pump(): void {
     for (;;) {
       const open = this.#open;
-      const isDue = open !== undefined && open.id <= this.#dueId && this.#inFlight.size === 0;
+      const isDue = open !== undefined && open.id < this.#due && this.#inFlight.size === 0;
       if (isDue && this.#sealed.length === 0) this.#seal(open);
       const batch = this.#sealed[0];
       if (batch === undefined || this.#inFlight.size >= this.#sender.window) return;
@@ -1810,7 +1817,7 @@ class Queue {
   async #recover(spool: Spool): Promise<void> {
     const { maxBatchBytes, maxBatchEvents } = this.#settings;
     for await (const { logStreamName, events, file } of spool.recover()) {
-      const found = Batch.of(this.#nextId++, this.#streams.named(logStreamName), events);
+      const found = Batch.of(this.#accepted, this.#streams.named(logStreamName), events);
       found.file = file;
       // Its logger's limits may have been wider than those of this one.
       for (const parts = [found]; parts[0] !== undefined; ) {
@@ -1820,6 +1827,7 @@ class Queue {
           continue;
         }
         await this.room(batch.size);
+        this.#accepted += batch.events;
         this.#bytes += batch.size;
         this.#logged += batch.events;
         this.#sealed.push(batch);
@@ -1833,7 +1841,7 @@ class Queue {
   /** Wakes whoever waits for an outcome or for room. */
   #notify(): void {
     const oldest = Math.min(...this.#batches().map(({ id }) => id));
-    const isDone = ({ upTo }: { upTo: number }) => upTo < oldest;
+    const isDone = ({ upTo }: { upTo: number }) => upTo <= oldest;
     const drained = this.#draining.filter(isDone);
     this.#draining = this.#draining.filter((waiting) => !isDone(waiting));
     for (const { done } of drained) done();
@@ -1929,12 +1937,8 @@ class Sender {
   readonly #pauses = new Set<() => void>();
   /** The last trouble and what of it was reported, until a batch gets through. */
   #trouble: { cause: Error; reported?: string } | undefined;
-  /** The distance of batches that throttling has taught, and the end of the present one. */
+  /** What throttling has taught: doubled by each, shortened by each request that gets through. */
   #paceMs = 0;
-  #distance: Promise<void> = Promise.resolve();
-  /** The distance of the last two requests, and when the last one went. */
-  #distanceMs = 0;
-  #lastPut = 0;
   /** The SDK serializes in a way that leaves no place for ready-made events. */
   #isPlain = false;
 
@@ -1950,6 +1954,11 @@ class Sender {
   /** How many batches may be under way. In trouble one is enough to find out how things are. */
   get window(): number {
     return this.#trouble !== undefined || this.#tokens !== undefined ? 1 : this.#settings.maxInFlight;
+  }
+
+  /** How long a batch has to fill. Fewer, fuller requests are what an account that throttles has room for. */
+  get fillMs(): number {
+    return Math.max(this.#settings.flushIntervalMs, this.#paceMs * (0.5 + Math.random()));
   }
 
   /** Ends the pauses that are under way. */
@@ -1969,14 +1978,14 @@ class Sender {
 
   /** Sends a batch until it has an outcome. */
   async send(batch: Batch): Promise<Outcome> {
-    // Not within the log call that filled the batch, and not faster than throttling has taught.
-    await this.#keepPace();
+    // Not within the log call that filled the batch.
+    await undefined;
+    let puts = 0;
     let failures = 0;
     let repairs = 0;
-    let isRetry = false;
     while (!this.#stopped.signal.aborted) {
       const creation = batch.stream.isFresh ? await this.#create(batch.stream) : undefined;
-      const answer: PutAnswer | Trouble = creation ?? (await this.#put(batch, isRetry));
+      const answer: PutAnswer | Trouble = creation ?? (await this.#put(batch, puts++ > 0));
       if (!("verdict" in answer)) {
         this.#trouble = undefined;
         return { kind: "stored", rejected: this.#rejectedOf(answer, batch.events) };
@@ -1984,9 +1993,8 @@ class Sender {
       if (this.#stopped.signal.aborted) break;
       if (answer.verdict === "accepted") return { kind: "stored", rejected: [] };
       if (answer.verdict === "invalid") return { kind: "invalid", cause: this.#clean(answer.error) };
-      const isMissing = answer.verdict === "missing";
+      const isMissing: boolean = answer.verdict === "missing";
       const trouble = isMissing ? ((await this.#create(batch.stream)) ?? answer) : answer;
-      isRetry ||= creation === undefined && !isMissing;
       // Repaired: again at once, but not for ever.
       if ((trouble.verdict === "missing" || trouble.verdict === "token") && repairs++ < 3) continue;
       this.#note(trouble, ++failures);
@@ -2011,9 +2019,6 @@ class Sender {
   async #putOnce(batch: Batch, zip: boolean, isRetry: boolean): Promise<PutAnswer | Trouble> {
     const tokens = this.#tokens;
     const put = () => this.#request((sdk) => this.#command(sdk, batch, tokens?.get(batch.stream), zip));
-    const now = performance.now();
-    this.#distanceMs = Math.min(now - this.#lastPut, this.#settings.flushIntervalMs);
-    this.#lastPut = now;
     this.requests++;
     if (isRetry) this.retries++;
     try {
@@ -2025,7 +2030,7 @@ class Sender {
         throw new Error("The endpoint's answer is not one of CloudWatch Logs");
       }
       tokens?.set(batch.stream, nextSequenceToken);
-      this.#paceMs = this.#paceMs > PACE_MIN_MS ? this.#paceMs * 0.95 : 0;
+      this.#paceMs *= 0.95;
       return answer;
     } catch (error) {
       const verdict = verdictOf(error);
@@ -2222,9 +2227,8 @@ class Sender {
     const cause = this.#clean(error);
     const reported = this.#trouble?.reported;
     this.#trouble = { cause, ...(reported !== undefined && { reported }) };
-    // Twice as slow as when it was too fast.
-    const tooFast = Math.max(this.#paceMs, this.#distanceMs, 1);
-    if (verdict === "throttled") this.#paceMs = Math.min(2 * tooFast, PACE_MAX_MS);
+    const { flushIntervalMs } = this.#settings;
+    if (verdict === "throttled") this.#paceMs = Math.min(2 * Math.max(this.#paceMs, flushIntervalMs), PACE_MAX_MS);
     // Credentials may be right next time: a new client asks for them again.
     if (verdict === "configuration" && this.#settings.client === undefined) this.#client = undefined;
     if (cause.name === reported || (verdict !== "configuration" && failures < REPORT_AFTER_TRIES)) return;
@@ -2248,15 +2252,6 @@ class Sender {
     let text = String(message).split("\n", 1).join("").slice(0, 500);
     for (const secret of this.#secrets) text = text.replaceAll(secret, "[redacted]");
     return Object.assign(new Error(text), { name: String(name) }, $metadata && { $metadata: { ...$metadata } });
-  }
-
-  /** A batch keeps its distance from the one before: the longer it waits, the fuller is the next. */
-  async #keepPace(): Promise<void> {
-    const before = this.#distance;
-    this.#distance = before.then(() =>
-      this.#paceMs > 0 ? this.#wait(this.#paceMs * (0.5 + Math.random())) : undefined,
-    );
-    await before;
   }
 
   /** Exponential backoff with full jitter. */
@@ -2664,7 +2659,7 @@ class LogWritable extends Writable {
         void queue.room(bytes).then(() => this.#send(lines.slice(index), callback, time, level));
         return;
       }
-      const record = time === undefined && line.startsWith("{") ? parseObject(line) : {};
+      const record = time === undefined && line.trimStart().startsWith("{") ? parseObject(line) : {};
       const timestamp = time ?? timeOf(record.time ?? record.timestamp) ?? Date.now();
       this.#core.send(level ?? levelOf(record.level) ?? "info", timestamp, line);
     }

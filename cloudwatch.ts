@@ -1013,13 +1013,13 @@ const TOO_LARGE = new RangeError("larger than the queue");
 class EventWriter {
   bytes: Buffer = Buffer.allocUnsafeSlow(16_384);
   length = 0;
-  /** Whether the message is JSON of {@link json}. */
-  isJson = false;
   /** Where the message begins, and how many of the bytes since then are escapes that its size does not count. */
   #start = 0;
   #escapes = 0;
-  /** What the bytes before the message say; the events of a burst share them. */
+  /** What the bytes up to `#opening` say; the events of a burst share them. */
+  #opening = 0;
   #timestamp = Number.NaN;
+  #level: Level | undefined;
   /** The objects around the value that is being written, to find cycles; only the first `#depth` count. */
   readonly #ancestors: object[] = [];
   #depth = 0;
@@ -1031,6 +1031,11 @@ class EventWriter {
   constructor(limitBytes: number, redaction?: Redaction) {
     this.#limitBytes = limitBytes;
     this.#redaction = redaction;
+  }
+
+  /** Whether the message is a JSON event. */
+  get isJson(): boolean {
+    return this.#level !== undefined;
   }
 
   /** The size as the service counts it. */
@@ -1055,13 +1060,8 @@ class EventWriter {
   }
 
   json({ timestamp, level, message, fields, error }: Draft): void {
-    this.#begin(timestamp);
-    this.isJson = true;
+    this.#begin(timestamp, level);
     try {
-      this.#byte(OPENING_BRACE);
-      this.#quoted("level");
-      this.#byte(COLON);
-      this.#quoted(LEVEL_NAMES[level]);
       if (message !== undefined) this.#member("message", message, false);
       if (fields !== undefined) this.#members(fields, true);
       if (error !== undefined) this.#member("error", error, false);
@@ -1083,18 +1083,21 @@ class EventWriter {
     this.#end();
   }
 
-  #begin(timestamp: number): void {
-    if (timestamp !== this.#timestamp) {
+  /** What comes before the message, and the level of a JSON event: as a rule, what is there already. */
+  #begin(timestamp: number, level?: Level): void {
+    if (timestamp !== this.#timestamp || level !== this.#level) {
       this.length = 0;
       this.#ascii(`{"timestamp":${timestamp},"message":"`);
       this.#start = this.length;
+      if (level !== undefined) this.#ascii(`{\\"level\\":\\"${level.toUpperCase()}\\"`);
+      this.#opening = this.length;
       this.#timestamp = timestamp;
+      this.#level = level;
     }
-    this.length = this.#start;
-    this.isJson = false;
-    this.#escapes = 0;
+    this.length = this.#opening;
+    this.#escapes = level === undefined ? 0 : 4;
     this.#depth = 0;
-    this.#path.length = 0;
+    if (this.#redaction !== undefined) this.#path.length = 0;
   }
 
   #end(): void {
@@ -1136,7 +1139,7 @@ class EventWriter {
     const { length } = this;
     const depth = this.#depth;
     const escapes = this.#escapes;
-    const level = this.#path.length;
+    const level = this.#redaction === undefined ? 0 : this.#path.length;
     let isWritten = true;
     this.#reserve(0);
     if (depth > MAX_DEPTH || this.#isInside(value)) {
@@ -1261,12 +1264,26 @@ class EventWriter {
   }
 
   #quoted(text: string): void {
-    this.#byte(BACKSLASH);
-    this.#byte(QUOTE);
-    this.#string(text, ESCAPED_TWICE);
-    this.#byte(BACKSLASH);
-    this.#byte(QUOTE);
+    const { length } = text;
+    this.#reserve(length);
+    const { bytes } = this;
+    let at = this.length;
+    bytes[at++] = BACKSLASH;
+    bytes[at++] = QUOTE;
     this.#escapes += 2;
+    // Most strings are short and clean: quicker by hand than with a call into the runtime.
+    let index = 0;
+    if (length < 64) {
+      for (; index < length; index++) {
+        const code = text.charCodeAt(index);
+        if (code > 127 || IS_CLEAN[code] === 0) break;
+        bytes[at++] = code;
+      }
+    }
+    this.length = at;
+    if (index < length) this.#string(index === 0 ? text : text.slice(index), ESCAPED_TWICE);
+    this.#byte(BACKSLASH);
+    this.#byte(QUOTE);
   }
 
   /** Every write of text leaves room behind for what single bytes may follow. */
@@ -1284,19 +1301,6 @@ class EventWriter {
   /** UTF-8 with escapes. A lone surrogate becomes U+FFFD. */
   #string(text: string, escaped: readonly string[]): void {
     let index = 0;
-    if (text.length < 64) {
-      // Most strings are short and ASCII: quicker by hand than with a call into the runtime.
-      this.#reserve(7 * text.length);
-      const { bytes } = this;
-      let at = this.length;
-      for (; index < text.length; index++) {
-        const code = text.charCodeAt(index);
-        if (code > 127) break;
-        if (IS_CLEAN[code] === 1) bytes[at++] = code;
-        else at = this.#escape(code, escaped, at);
-      }
-      this.length = at;
-    }
     // In pieces, so that a string of any length ends at the limit. No piece ends inside of a surrogate pair.
     while (index < text.length) {
       let end = Math.min(text.length, index + 65_536);
@@ -1346,11 +1350,6 @@ class EventWriter {
     this.bytes = grown;
   }
 }
-
-const LEVEL_NAMES = Object.fromEntries(Object.keys(LEVELS).map((level) => [level, level.toUpperCase()])) as Record<
-  Level,
-  string
->;
 
 /** The names that JSON events use themselves; a field of that name is kept with an underscore behind. */
 function isReserved(name: string): boolean {

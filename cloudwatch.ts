@@ -45,7 +45,7 @@ import * as fs from "node:fs";
 import type { Agent as HttpAgent } from "node:http";
 import * as net from "node:net";
 import { constants, hostname } from "node:os";
-import { basename, join, relative } from "node:path";
+import { basename, dirname, join, relative } from "node:path";
 import { Writable } from "node:stream";
 import { StringDecoder } from "node:string_decoder";
 import { format as formatArguments, inspect, types } from "node:util";
@@ -1587,6 +1587,7 @@ class Queue {
   /** Takes over what dead processes have left. */
   readonly #recovery: Promise<void> = Promise.resolve();
   #isRecovering = false;
+  #recoveryTimer: NodeJS.Timeout | undefined;
   /** The batch that takes events, those that take no more, and those of which a request is under way. */
   #open: Batch | undefined;
   #sealed: Batch[] = [];
@@ -1687,11 +1688,13 @@ class Queue {
   /** Sends what is waiting; resolves when all that was accepted before has an outcome. */
   async drained(): Promise<void> {
     const drained = new Promise<void>((done) => this.#draining.push({ upTo: this.#accepted, done }));
+    const recovery = this.#isRecovering ? this.#recovery : undefined;
     this.#sender.wake();
     this.hurry();
     this.#notify();
     await drained;
-    if (this.#isRecovering) await this.#recovery.then(() => this.drained());
+    // What was left by the dead was there before the call, too.
+    if (recovery !== undefined) await recovery.then(() => this.drained());
   }
 
   hasRoomFor(bytes: number): boolean {
@@ -1710,6 +1713,7 @@ class Queue {
   close(): LogEvent[] {
     this.state = "closed";
     clearTimeout(this.#timer);
+    clearTimeout(this.#recoveryTimer);
     const cause = this.#sender.stop();
     const left = this.#batches();
     const events = left.filter(({ file }) => file === undefined).flatMap((batch) => batch.list());
@@ -1826,6 +1830,7 @@ class Queue {
           continue;
         }
         await this.room(batch.size);
+        if (this.state === "closed") return;
         this.#accepted += batch.events;
         this.#bytes += batch.size;
         this.#logged += batch.events;
@@ -1835,6 +1840,8 @@ class Queue {
       }
     }
     this.#isRecovering = false;
+    // Others die later, or cannot be told from the living yet.
+    this.#recoveryTimer = setTimeout(() => void this.#recover(spool), FOREIGN_TIMEOUT_MS).unref();
   }
 
   /** Wakes whoever waits for an outcome or for room. */
@@ -1926,6 +1933,8 @@ class Sender {
   readonly #stopped = new AbortController();
   readonly #secrets: string[];
   #client: Client | undefined;
+  /** Outlive the client, which is made anew where its credentials were refused. */
+  #agents: Awaited<ReturnType<typeof newAgents>> | undefined;
   #compress: boolean;
   /** Creations under way: whoever misses the same log stream waits for its creation. */
   readonly #creating = new Map<LogStream, Promise<Trouble | undefined>>();
@@ -2201,7 +2210,7 @@ class Sender {
     // Not remembered: where it fails, the next try may find it.
     const sdk: SdkModule = await import("@aws-sdk/client-cloudwatch-logs");
     const { client, region, profile, credentials, endpoint } = this.#settings;
-    const [http, https] = await Promise.all([import("node:http"), import("node:https")]);
+    this.#agents ??= await newAgents();
     this.#client ??=
       client ??
       new sdk.CloudWatchLogsClient({
@@ -2211,10 +2220,7 @@ class Sender {
         ...(endpoint !== undefined && { endpoint }),
         // The retries of this file are the only ones: they know when to halve, to create and to stop.
         maxAttempts: 1,
-        requestHandler: {
-          httpAgent: unrefSockets(new http.Agent({ keepAlive: true })),
-          httpsAgent: unrefSockets(new https.Agent({ keepAlive: true })),
-        },
+        requestHandler: this.#agents,
         // With a method "info", the SDK would copy every input for it.
         logger: { trace() {}, debug() {}, warn() {}, error() {} },
       } as Sdk.CloudWatchLogsClientConfig);
@@ -2271,6 +2277,14 @@ class Sender {
       if (this.#stopped.signal.aborted) end();
     });
   }
+}
+
+async function newAgents() {
+  const [http, https] = await Promise.all([import("node:http"), import("node:https")]);
+  return {
+    httpAgent: unrefSockets(new http.Agent({ keepAlive: true })),
+    httpsAgent: unrefSockets(new https.Agent({ keepAlive: true })),
+  };
 }
 
 /** Sockets that do not keep the process alive: how long its end waits for them is up to `closeTimeoutMs`. */
@@ -2371,7 +2385,7 @@ class Spool {
     this.#try(() => {
       const lines = tail.list().map((event) => JSON.stringify(event));
       tail.file = this.#create(tail, lines.join("\n"), [basename(file.path), head.events]);
-      fs.appendFileSync(file.path, `{"keep":${head.events}}\n`);
+      fs.appendFileSync(file.path, keepLine(head.events));
     });
   }
 
@@ -2393,15 +2407,22 @@ class Spool {
 
   /** Takes over what dead processes have left, oldest first. */
   async *recover(): AsyncGenerator<SpooledBatch> {
-    if (!this.#isOff && !this.#try(() => this.#open())) return;
+    if (this.#isOff || !this.#try(() => this.#open())) return;
     for (const name of attempt(() => fs.readdirSync(this.#directory), [])) {
-      if (this.#isOff) return;
+      const owner = /^([\da-f]{8}-[\da-f]{8}-[\da-f]{8})(\.sock)?$/.exec(name)?.[1];
       const path = join(this.#directory, name);
-      if (path === this.#home || !/^[\da-f]{8}-[\da-f]{8}-[\da-f]{8}$/.test(name)) continue;
-      if (!name.startsWith(this.#prefix.slice(0, 9)) || (await this.#isAlive(name))) continue;
+      if (owner === undefined || !owner.startsWith(this.#prefix.slice(0, 9)) || owner === basename(this.#home ?? ""))
+        continue;
+      if ((await this.#isAlive(owner)) || this.#isOff) continue;
+      if (name !== owner) {
+        // A socket stays behind where its owner's directory has been taken over, or was never made.
+        const isOld = attempt(() => Date.now() - fs.statSync(path).mtimeMs > HEARTBEAT_MS, false);
+        if (isOld && !fs.existsSync(join(this.#directory, owner))) attempt(() => fs.rmSync(path), undefined);
+        continue;
+      }
       const taken = join(this.#home as string, name);
-      if (attempt(() => fs.renameSync(path, taken) as undefined, "gone") === "gone") continue;
-      attempt(() => fs.rmSync(this.#socketOf(name), { force: true }), undefined);
+      if (attempt(() => fs.renameSync(path, taken), "gone") === "gone") continue;
+      attempt(() => fs.rmSync(this.#socketOf(owner), { force: true }), undefined);
       yield* this.#read(taken);
     }
   }
@@ -2414,9 +2435,7 @@ class Spool {
     const home = this.#home;
     if (home === undefined) return;
     attempt(() => fs.rmSync(this.#socketOf(basename(home)), { force: true }), undefined);
-    // Only those that are empty go.
-    for (const name of attempt(() => fs.readdirSync(home), []))
-      attempt(() => fs.rmdirSync(join(home, name)), undefined);
+    // Only where it is empty.
     attempt(() => fs.rmdirSync(home), undefined);
   }
 
@@ -2434,7 +2453,7 @@ class Spool {
   /** Makes the own directory and the socket that guards it, the socket first. */
   #open(): void {
     if (this.#home !== undefined) return;
-    fs.mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
+    makeDirectory(this.#directory);
     const { mode, uid } = fs.lstatSync(this.#directory);
     const isOurs = process.getuid === undefined || (uid === process.getuid() && (mode & 0o022) === 0);
     if ((mode & fs.constants.S_IFMT) !== fs.constants.S_IFDIR || !isOurs) {
@@ -2486,19 +2505,27 @@ class Spool {
     });
   }
 
-  /** The batches of a directory and of those that its owner had taken over. */
+  /** Moves the files of a directory, and of one that its owner was taking over, to the own ones; gives their batches. */
   *#read(directory: string): Generator<SpooledBatch> {
     const entries = attempt(() => fs.readdirSync(directory, { withFileTypes: true, recursive: true }), []);
-    const files = entries
-      .filter((entry) => entry.isFile())
-      .map((entry) => join(entry.parentPath ?? entry.path, entry.name));
-    const byAge = files.sort((a, b) => (basename(a) < basename(b) ? -1 : 1));
-    const headers = new Map(
-      byAge.map((path) => [path, parseSpoolFile(attempt(() => fs.readFileSync(path, "utf8"), ""))]),
-    );
-    const keep = new Map([...headers.values()].flatMap(({ cut }) => (cut === undefined ? [] : [cut])));
-    for (const [path, { logStreamName, events }] of headers) {
-      const kept = events.slice(0, keep.get(basename(path)));
+    const files = entries.filter((entry) => entry.isFile()).sort((a, b) => (a.name < b.name ? -1 : 1));
+    const cuts = new Map<string, number>();
+    const home = this.#home as string;
+    const isMoved = this.#try(() => {
+      for (const file of files) {
+        const path = join(file.parentPath ?? file.path, file.name);
+        const { cut } = parseSpoolFile(fs.readFileSync(path, "utf8"));
+        if (cut !== undefined) cuts.set(...cut);
+      }
+      for (const file of files) fs.renameSync(join(file.parentPath ?? file.path, file.name), join(home, file.name));
+      for (const [name, keep] of cuts) attempt(() => fs.appendFileSync(join(home, name), keepLine(keep)), undefined);
+      fs.rmSync(directory, { recursive: true, force: true });
+    });
+    if (!isMoved) return;
+    for (const { name } of files) {
+      const path = join(home, name);
+      const { logStreamName, events } = parseSpoolFile(attempt(() => fs.readFileSync(path, "utf8"), ""));
+      const kept = events.slice(0, cuts.get(name));
       if (kept.length > 0) yield { logStreamName, events: kept, file: { path } };
       else this.#try(() => fs.rmSync(path, { force: true }));
     }
@@ -2537,6 +2564,18 @@ function parseSpoolFile(text: string): {
   const keep = (lines as { keep?: number }[]).findLast((line) => Number.isInteger(line?.keep))?.keep;
   events = events.sort((a, b) => a.timestamp - b.timestamp).slice(0, keep);
   return { logStreamName: String(logStreamName ?? "unknown"), cut: Array.isArray(cut) ? cut : undefined, events };
+}
+
+/** At the end of a file: only so many of its events, by time, are its own. */
+function keepLine(events: number): string {
+  return `{"keep":${events}}\n`;
+}
+
+/** Node's own recursion does not end where a file system takes no directories. */
+function makeDirectory(path: string): void {
+  if (fs.existsSync(path)) return;
+  if (!fs.existsSync(dirname(path))) makeDirectory(dirname(path));
+  fs.mkdirSync(path, { mode: 0o700 });
 }
 
 function shortHash(text: string): string {
@@ -2631,8 +2670,12 @@ class LogWritable extends Writable {
       callback();
       return;
     }
-    const lines = (this.#line + (typeof chunk === "string" ? chunk : this.#decode(chunk))).split("\n");
-    this.#line = lines.pop() as string;
+    const text = typeof chunk === "string" ? chunk : this.#decode(chunk);
+    // Only what is new is searched, for a line may come in many pieces; one without end is cut where nothing holds it.
+    const isLong = this.#line.length > DEFAULTS.maxQueueBytes;
+    const lines = text.includes("\n") || isLong ? text.split("\n") : [];
+    if (lines.length > 0) lines[0] = this.#line + lines[0];
+    this.#line = lines.length > 0 ? (lines.pop() as string) : this.#line + text;
     this.#send(lines, callback, time, level);
   }
 
@@ -2659,8 +2702,8 @@ class LogWritable extends Writable {
         return;
       }
       const record = time === undefined && line.trimStart().startsWith("{") ? parseObject(line) : {};
-      const timestamp = time ?? timeOf(record.time ?? record.timestamp) ?? Date.now();
-      this.#core.send(level ?? levelOf(record.level) ?? "info", timestamp, line);
+      const timestamp = time ?? timeOf(record["time"] ?? record["timestamp"]) ?? Date.now();
+      this.#core.send(level ?? levelOf(record["level"]) ?? "info", timestamp, line);
     }
     callback();
   }
@@ -2673,9 +2716,9 @@ class LogWritable extends Writable {
     if (isWinston) {
       if (typeof formatted !== "string") return;
       const level = levelOf(record[WINSTON_LEVEL]) ?? "info";
-      this.#core.send(level, timeOf(record.timestamp) ?? Date.now(), formatted);
+      this.#core.send(level, timeOf(record["timestamp"]) ?? Date.now(), formatted);
       // winston ends the process within 3 s of an exception.
-      if (record.exception === true) this.#core.queue.hurry();
+      if (record["exception"] === true) this.#core.queue.hurry();
       queueMicrotask(() => this.emit("logged", record));
       return;
     }
@@ -2811,7 +2854,7 @@ function validate(logGroupName: unknown, options: CloudwatchLoggerOptions): Sett
     if (value !== undefined) given[name] = value;
   }
   for (const name of ["region", "profile", "credentials", "endpoint"]) {
-    if (given.client === undefined || given[name] === undefined) continue;
+    if (given["client"] === undefined || given[name] === undefined) continue;
     throw new TypeError(`Cannot create CloudwatchLogger: "client" excludes "${name}"`);
   }
   const settings = { ...DEFAULTS, ...given } as Settings;

@@ -40,7 +40,6 @@ Rooms
 // ═══════════════════════════════════════════════ 2 · Imports ════════════════════════════════════════════════
 
 import { AsyncLocalStorage } from "node:async_hooks";
-import { createHash, randomBytes, randomInt } from "node:crypto";
 import * as fs from "node:fs";
 import type { Agent as HttpAgent } from "node:http";
 import * as net from "node:net";
@@ -288,12 +287,13 @@ const DEFAULTS = Object.freeze({
   maxInFlight: 4,
   maxQueueBytes: 67_108_864,
   compress: false,
-  closeTimeoutMs: 8_000,
+  closeTimeoutMs: 8_000 as number,
   closeOnSignals: [] as readonly NodeJS.Signals[],
 });
 
 /** The options after validation, defaults in place. */
-type Settings = Omit<CloudwatchLoggerOptions, keyof typeof DEFAULTS> & typeof DEFAULTS & { maxEventBytes: number };
+type Settings = Omit<CloudwatchLoggerOptions, keyof typeof DEFAULTS> & Defaults & { maxEventBytes: number };
+type Defaults = { -readonly [Name in keyof typeof DEFAULTS]: (typeof DEFAULTS)[Name] };
 
 // ══════════════════════════════════════════ 5 · Errors and reports ══════════════════════════════════════════
 
@@ -647,6 +647,8 @@ const CONSOLE_METHODS = [
 export default function transport(options: { logGroupName: string | null } & CloudwatchLoggerOptions): Writable {
   const known = Object.entries(options).filter(([name]) => Object.hasOwn(RULES, name));
   const settings = validate(options.logGroupName, Object.fromEntries(known));
+  // pino kills its worker after 10 s.
+  settings.closeTimeoutMs = Math.min(settings.closeTimeoutMs, DEFAULTS.closeTimeoutMs);
   return new LogWritable(new Core(options.logGroupName, settings), () => settings.fields, true);
 }
 
@@ -659,6 +661,7 @@ class Core {
   readonly queue: Queue;
   readonly wantsCaller: boolean;
   readonly signals: readonly NodeJS.Signals[];
+  readonly maxLineLength: number;
   readonly #settings: Settings;
   readonly #reporter: Reporter;
   readonly #isPrinter: boolean;
@@ -684,6 +687,7 @@ class Core {
     this.#format = compileFormat(format);
     this.wantsCaller = typeof format === "string" && format.includes("{caller}");
     this.signals = settings.closeOnSignals;
+    this.maxLineLength = settings.maxQueueBytes;
     this.streams = new LogStreams(settings.logStreamName);
     this.queue = new Queue(logGroupName, settings, this.streams, this.#reporter);
     if (!this.#isPrinter) onProcessEnd(this);
@@ -1381,7 +1385,7 @@ function truncate(text: string, isJson: boolean, limitBytes: number): string[] {
 function split(text: string, isJson: boolean, limitBytes: number): string[] {
   const event = isJson ? parseEvent(text) : undefined;
   if (event !== undefined) {
-    const id = randomBytes(6).toString("hex");
+    const id = randomDigits(8);
     const longest = JSON.stringify({ ...event, message: "", part: { id, index: text.length, count: text.length } });
     const room = limitBytes - Buffer.byteLength(longest);
     if (room >= MAX_ESCAPED_BYTES) {
@@ -1931,7 +1935,8 @@ class Sender {
   readonly #settings: Settings;
   readonly #reporter: Reporter;
   readonly #stopped = new AbortController();
-  readonly #secrets: string[];
+  /** What the client signs with, once a request has failed: no report is to repeat it. */
+  #secrets: string[] = [];
   #client: Client | undefined;
   /** Outlive the client, which is made anew where its credentials were refused. */
   #agents: Awaited<ReturnType<typeof newAgents>> | undefined;
@@ -1955,8 +1960,6 @@ class Sender {
     this.#settings = settings;
     this.#reporter = reporter;
     this.#compress = settings.compress;
-    const { secretAccessKey, sessionToken } = typeof settings.credentials === "object" ? settings.credentials : {};
-    this.#secrets = [secretAccessKey, sessionToken].filter((secret) => typeof secret === "string");
   }
 
   /** How many batches may be under way. In trouble one is enough to find out how things are. */
@@ -2224,7 +2227,15 @@ class Sender {
         // With a method "info", the SDK would copy every input for it.
         logger: { trace() {}, debug() {}, warn() {}, error() {} },
       } as Sdk.CloudWatchLogsClientConfig);
-    return this.#client.send(command(sdk) as never, { abortSignal } as never);
+    try {
+      return await this.#client.send(command(sdk) as never, { abortSignal } as never);
+    } catch (error) {
+      const { config } = this.#client as Partial<Sdk.CloudWatchLogsClient>;
+      const { secretAccessKey, sessionToken }: Partial<Credentials> =
+        (await config?.credentials?.().catch(() => {})) ?? {};
+      this.#secrets = [secretAccessKey, sessionToken].flatMap((secret) => secret || []);
+      throw error;
+    }
   }
 
   /** Remembers trouble, and reports it once for each change. */
@@ -2253,10 +2264,11 @@ class Sender {
   /** The error without request and answer, whose headers are signed, and without what AWS quotes of them. */
   #clean(error: unknown): Error {
     const { name, message, $metadata } = (error ?? {}) as AnyError;
-    // SignatureDoesNotMatch quotes the signed headers, from its second line on.
-    let text = String(message).split("\n", 1).join("").slice(0, 500);
-    for (const secret of this.#secrets) text = text.replaceAll(secret, "[redacted]");
-    return Object.assign(new Error(text), { name: String(name) }, $metadata && { $metadata: { ...$metadata } });
+    const withoutSecrets = (text: unknown) =>
+      this.#secrets.reduce((cleaned, secret) => cleaned.replaceAll(secret, "[redacted]"), String(text)).slice(0, 500);
+    // SignatureDoesNotMatch goes on to quote the signed headers.
+    const text = withoutSecrets(String(message).split(/\n|The Canonical String/, 1)[0]);
+    return Object.assign(new Error(text), { name: withoutSecrets(name) }, $metadata && { $metadata: { ...$metadata } });
   }
 
   /** Exponential backoff with full jitter. */
@@ -2282,6 +2294,8 @@ class Sender {
 async function newAgents() {
   const [http, https] = await Promise.all([import("node:http"), import("node:https")]);
   return {
+    // Otherwise a timer of the SDK's keeps the process alive for 3 s, to warn of a lack of sockets.
+    socketAcquisitionWarningTimeout: 1,
     httpAgent: unrefSockets(new http.Agent({ keepAlive: true })),
     httpsAgent: unrefSockets(new https.Agent({ keepAlive: true })),
   };
@@ -2442,7 +2456,7 @@ class Spool {
   #create(batch: Batch, lines: string, cut?: [file: string, keep: number]): SpoolFile {
     this.#open();
     const number = String(this.#files++).padStart(9, "0");
-    const path = join(this.#home as string, `${Date.now()}-${number}-${randomBytes(4).toString("hex")}`);
+    const path = join(this.#home as string, `${Date.now()}-${number}-${randomDigits(8)}`);
     const descriptor = fs.openSync(path, "ax", 0o600);
     // Header and events in one call: no moment lies between them.
     const text = `${JSON.stringify({ logStreamName: batch.stream.name, cut })}\n${lines}\n`;
@@ -2459,7 +2473,7 @@ class Spool {
     if ((mode & fs.constants.S_IFMT) !== fs.constants.S_IFDIR || !isOurs) {
       throw new Error("It must be a directory, no link, of this user, and writable by no other");
     }
-    const name = this.#prefix + randomBytes(4).toString("hex");
+    const name = this.#prefix + randomDigits(8);
     const socket = this.#socketOf(name);
     this.#server = net.createServer((connection) => connection.destroy());
     this.#server.on("error", (error) => {
@@ -2578,8 +2592,10 @@ function makeDirectory(path: string): void {
   fs.mkdirSync(path, { mode: 0o700 });
 }
 
+/** FNV-1a, as eight hexadecimal digits. */
 function shortHash(text: string): string {
-  return createHash("sha256").update(text).digest("hex").slice(0, 8);
+  const hash = Buffer.from(text).reduce((before, byte) => Math.imul(before ^ byte, 0x01000193), 0x811c9dc5);
+  return (hash >>> 0).toString(16).padStart(8, "0");
 }
 
 // ═══════════════════════════════════════════════ 12 · Stream ════════════════════════════════════════════════
@@ -2589,7 +2605,11 @@ const OTHER_LEVELS = new Map<string, Level>([
   ["http", "info"],
   ["verbose", "debug"],
   ["silly", "trace"],
+  ["notice", "info"],
   ["warning", "warn"],
+  ["crit", "fatal"],
+  ["alert", "fatal"],
+  ["emerg", "fatal"],
 ]);
 
 /** winston hands over records with these; `levels` and `level` come from its logger. */
@@ -2671,11 +2691,11 @@ class LogWritable extends Writable {
       return;
     }
     const text = typeof chunk === "string" ? chunk : this.#decode(chunk);
-    // Only what is new is searched, for a line may come in many pieces; one without end is cut where nothing holds it.
-    const isLong = this.#line.length > DEFAULTS.maxQueueBytes;
-    const lines = text.includes("\n") || isLong ? text.split("\n") : [];
-    if (lines.length > 0) lines[0] = this.#line + lines[0];
-    this.#line = lines.length > 0 ? (lines.pop() as string) : this.#line + text;
+    // Only what is new is searched, for a line may come in many pieces; one that nothing could hold is cut.
+    const lines = text.split("\n");
+    lines[0] = this.#line + lines[0];
+    const isEndless = (lines.at(-1) as string).length > this.#core.maxLineLength;
+    this.#line = isEndless ? "" : (lines.pop() as string);
     this.#send(lines, callback, time, level);
   }
 
@@ -2720,6 +2740,10 @@ class LogWritable extends Writable {
       // winston ends the process within 3 s of an exception.
       if (record["exception"] === true) this.#core.queue.hurry();
       queueMicrotask(() => this.emit("logged", record));
+      return;
+    }
+    if (isError(record)) {
+      this.#core.log("stream", "error", Date.now(), record, this.#fields(), undefined, undefined);
       return;
     }
     // bunyan's raw records, and objects that morgan's or anybody's format gives.
@@ -2928,12 +2952,17 @@ function fillName(template: string): string {
   const micros = String(process.hrtime()[1] % 1_000).padStart(3, "0");
   const values = new Map([
     ["timestamp", new Date().toISOString().replace(/\D/g, "") + micros],
-    ["random", String(randomInt(1_000)).padStart(3, "0")],
+    ["random", randomDigits(3)],
     ["hostname", hostname()],
     ["pid", String(process.pid)],
     ["program", basename(process.argv[1] ?? "node").replace(/\.\w+$/, "")],
   ]);
   return template.replace(/\{(\w+)\}/g, (all, name: string) => values.get(name)?.replace(/[:*]/g, "-") ?? all);
+}
+
+/** Digits that tell things apart, and keep no secret: loading node:crypto costs as much as all of this file. */
+function randomDigits(count: number): string {
+  return String(Math.floor(Math.random() * 10 ** count)).padStart(count, "0");
 }
 
 /** Own enumerable properties of several values, those of later ones first; where one cannot be read, why. */

@@ -1,0 +1,28 @@
+// Express with morgan, request ids.  npm install express morgan cwlogger @aws-sdk/client-cloudwatch-logs
+import { randomUUID } from "node:crypto";
+import { CloudwatchLogger } from "cwlogger";
+import express from "express";
+import morgan from "morgan";
+
+const logger = new CloudwatchLogger("my-app");
+const app = express();
+
+app.use(morgan("combined", { stream: logger.stream() }));
+app.use((request, _response, next) => {
+  // Whatever is logged on behalf of this request carries its id, awaited calls included.
+  logger.withFields({ requestId: request.get("x-request-id") ?? randomUUID() }, next);
+});
+app.get("/orders/:id", (request, response) => {
+  logger.info("order read", { orderId: request.params.id });
+  response.json({ id: request.params.id });
+});
+app.use((error, _request, response, _next) => {
+  logger.error(error);
+  response.status(500).json({ error: "internal error" });
+});
+
+const server = app.listen(Number(process.env.PORT ?? 3000), "127.0.0.1", () => {
+  console.log(`http://127.0.0.1:${server.address().port}`);
+});
+// Answers what has been asked, then sends what has been logged.
+process.once("SIGTERM", () => server.close(() => logger.close()));

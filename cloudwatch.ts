@@ -665,6 +665,7 @@ class Core {
   readonly #settings: Settings;
   readonly #reporter: Reporter;
   readonly #isPrinter: boolean;
+  readonly #limits: WriterLimits;
   readonly #redaction: Redaction | undefined;
   /** `undefined` for JSON, which is written without a text in between. */
   readonly #format: ((event: FormatEvent, caller: string | undefined) => string) | undefined;
@@ -682,6 +683,10 @@ class Core {
     const { format, redact } = settings;
     this.#settings = settings;
     this.#isPrinter = logGroupName === null;
+    // Only a split needs all of an event that is too large; otherwise its message is enough.
+    const { overflow, maxQueueBytes, maxEventBytes } = settings;
+    const walkBytes = overflow === "split" ? maxQueueBytes : Math.min(2 * maxEventBytes, maxQueueBytes);
+    this.#limits = { stringBytes: maxQueueBytes, walkBytes };
     this.#reporter = new Reporter(settings);
     this.#redaction = redact?.length ? new Redaction(redact) : undefined;
     this.#format = compileFormat(format);
@@ -719,7 +724,7 @@ class Core {
       this.#accept(origin, level, timestamp, this.#text(timestamp, "[logged while being logged, left out]"));
       return;
     }
-    this.#writers[depth] ??= new EventWriter(this.#settings.maxQueueBytes, this.#redaction);
+    this.#writers[depth] ??= new EventWriter(this.#limits, this.#redaction);
     const writer = this.#writers[depth];
     this.#depth = depth + 1;
     try {
@@ -744,7 +749,7 @@ class Core {
   }
 
   #text(timestamp: number, text: string): EventWriter {
-    const writer = new EventWriter(this.#settings.maxQueueBytes);
+    const writer = new EventWriter(this.#limits);
     writer.text(timestamp, text);
     return writer;
   }
@@ -952,7 +957,7 @@ function textOf(value: unknown, redaction?: Redaction): string {
 
 /** The JSON of any value: that of JSON.stringify, but for the content that it would lose or throw at. */
 function stringify(value: unknown, redaction?: Redaction): string {
-  const writer = new EventWriter(DEFAULTS.maxQueueBytes, redaction);
+  const writer = new EventWriter(undefined, redaction);
   writer.value(value);
   return writer.message();
 }
@@ -1005,6 +1010,12 @@ const CLOSING_BRACKET = 0x5d;
 const OPENING_BRACE = 0x7b;
 const CLOSING_BRACE = 0x7d;
 
+/** Where a writer breaks off: for strings, and for the objects around them, of which hostile values have no end. */
+interface WriterLimits {
+  stringBytes: number;
+  walkBytes: number;
+}
+
 /** Thrown within {@link EventWriter} where an event grows beyond everything that could be sent. */
 const TOO_LARGE = new RangeError("larger than the queue");
 
@@ -1027,13 +1038,18 @@ class EventWriter {
   /** The objects around the value that is being written, to find cycles; only the first `#depth` count. */
   readonly #ancestors: object[] = [];
   #depth = 0;
-  readonly #limitBytes: number;
+  readonly #limits: WriterLimits;
+  /** Length of the message of a JSON event, which may be longer than the walk through its fields. */
+  #messageLength = 0;
   readonly #redaction: Redaction | undefined;
   /** The names from the top of the event to the value that is being written; kept for redaction alone. */
   readonly #path: string[] = [];
 
-  constructor(limitBytes: number, redaction?: Redaction) {
-    this.#limitBytes = limitBytes;
+  constructor(
+    limits: WriterLimits = { stringBytes: DEFAULTS.maxQueueBytes, walkBytes: DEFAULTS.maxQueueBytes },
+    redaction?: Redaction,
+  ) {
+    this.#limits = limits;
     this.#redaction = redaction;
   }
 
@@ -1066,6 +1082,7 @@ class EventWriter {
   json({ timestamp, level, message, fields, error }: Draft): void {
     this.#begin(timestamp, level);
     try {
+      this.#messageLength = message?.length ?? 0;
       if (message !== undefined) this.#member("message", message, false);
       if (fields !== undefined) this.#members(fields, true);
       if (error !== undefined) this.#member("error", error, false);
@@ -1146,6 +1163,7 @@ class EventWriter {
     const level = this.#redaction === undefined ? 0 : this.#path.length;
     let isWritten = true;
     this.#reserve(0);
+    if (length - escapes > this.#limits.walkBytes + this.#messageLength) throw TOO_LARGE;
     if (depth > MAX_DEPTH || this.#isInside(value)) {
       this.#quoted(depth > MAX_DEPTH ? "[nested too deep]" : "[circular]");
       return true;
@@ -1196,11 +1214,11 @@ class EventWriter {
 
   #contents(value: object): void {
     if (Array.isArray(value)) this.#array(value);
-    else if (types.isSet(value)) this.#array([...value]);
+    else if (types.isSet(value)) this.#array([...Set.prototype.values.call(value)]);
     else if (types.isMap(value)) {
-      const isNamed = [...value.keys()].every((name) => typeof name === "string");
-      if (isNamed) this.#braces(Object.fromEntries(value));
-      else this.#array([...value]);
+      const entries = [...Map.prototype.entries.call(value)];
+      if (entries.every(([name]) => typeof name === "string")) this.#braces(Object.fromEntries(entries));
+      else this.#array(entries);
     } else if (types.isBoxedPrimitive(value)) this.#value((value as { valueOf(): unknown }).valueOf(), "");
     else if (types.isRegExp(value)) this.#quoted(String(value));
     else this.#braces(value);
@@ -1307,6 +1325,7 @@ class EventWriter {
     let index = 0;
     // In pieces, so that a string of any length ends at the limit. No piece ends inside of a surrogate pair.
     while (index < text.length) {
+      if (this.length - this.#escapes > this.#limits.stringBytes) throw TOO_LARGE;
       let end = Math.min(text.length, index + 65_536);
       if (end < text.length && (text.charCodeAt(end) & 0xfc00) === 0xdc00) end++;
       this.#reserve(3 * (end - index));
@@ -1348,7 +1367,6 @@ class EventWriter {
     // What single bytes may follow: brackets as deep as they go, and the end.
     const needed = this.length + bytes + MAX_DEPTH + 64;
     if (needed <= this.bytes.length) return;
-    if (this.length - this.#escapes > this.#limitBytes) throw TOO_LARGE;
     const grown = Buffer.allocUnsafeSlow(2 * needed);
     grown.set(this.bytes.subarray(0, this.length));
     this.bytes = grown;
@@ -1500,7 +1518,7 @@ class Batch {
 
   static of(id: number, stream: LogStream, events: LogEvent[]): Batch {
     const batch = new Batch(id, stream);
-    const writer = new EventWriter(LIMITS.maxBatchBytes);
+    const writer = new EventWriter();
     for (const { timestamp, message } of events) {
       writer.text(timestamp, message);
       batch.append(timestamp, writer);
@@ -2009,7 +2027,12 @@ class Sender {
       // Repaired: again at once, but not for ever.
       if ((trouble.verdict === "missing" || trouble.verdict === "token") && repairs++ < 3) continue;
       this.#note(trouble, ++failures);
-      await this.#pause(failures, trouble.verdict === "configuration" ? CONFIGURATION_RETRY_MS : RETRY_MAX_MS);
+      const isWoken = await this.#pause(
+        failures,
+        trouble.verdict === "configuration" ? CONFIGURATION_RETRY_MS : RETRY_MAX_MS,
+      );
+      // Whoever flushes waits: not for pauses that grew while nobody did.
+      if (isWoken) failures = 0;
     }
     return { kind: "stopped" };
   }
@@ -2041,7 +2064,7 @@ class Sender {
         throw new Error("The endpoint's answer is not one of CloudWatch Logs");
       }
       tokens?.set(batch.stream, nextSequenceToken);
-      this.#paceMs *= 0.95;
+      this.#paceMs *= 0.97;
       return answer;
     } catch (error) {
       const verdict = verdictOf(error);
@@ -2271,22 +2294,19 @@ class Sender {
     return Object.assign(new Error(text), { name: withoutSecrets(name) }, $metadata && { $metadata: { ...$metadata } });
   }
 
-  /** Exponential backoff with full jitter. */
-  #pause(failures: number, maxMs: number): Promise<void> {
-    return this.#wait(Math.random() * Math.min(maxMs, RETRY_MIN_MS * 2 ** Math.min(failures - 1, 30)));
-  }
-
-  /** A pause that `wake` ends and that does not keep the process alive. */
-  #wait(ms: number): Promise<void> {
+  /** Exponential backoff with full jitter; the timer does not keep the process alive. True where `wake` ended it. */
+  #pause(failures: number, maxMs: number): Promise<boolean> {
+    const ms = Math.random() * Math.min(maxMs, RETRY_MIN_MS * 2 ** Math.min(failures - 1, 30));
     return new Promise((resolve) => {
-      const end = () => {
+      const end = (isWoken: boolean) => {
         clearTimeout(timer);
-        this.#pauses.delete(end);
-        resolve();
+        this.#pauses.delete(wake);
+        resolve(isWoken);
       };
-      const timer = setTimeout(end, ms).unref();
-      this.#pauses.add(end);
-      if (this.#stopped.signal.aborted) end();
+      const wake = () => end(true);
+      const timer = setTimeout(() => end(false), ms).unref();
+      this.#pauses.add(wake);
+      if (this.#stopped.signal.aborted) wake();
     });
   }
 }

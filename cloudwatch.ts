@@ -1968,7 +1968,7 @@ class Sender {
   readonly #pauses = new Set<() => void>();
   /** The last trouble and what of it was reported, until a batch gets through. */
   #trouble: { cause: Error; reported?: string } | undefined;
-  /** What throttling has taught: doubled by each, shortened by each request that gets through. */
+  /** How long batches are to fill, as throttling has taught: each doubles it, each request that gets through shortens it. */
   #paceMs = 0;
   /** The SDK serializes in a way that leaves no place for ready-made events. */
   #isPlain = false;
@@ -2250,14 +2250,21 @@ class Sender {
         // With a method "info", the SDK would copy every input for it.
         logger: { trace() {}, debug() {}, warn() {}, error() {} },
       } as Sdk.CloudWatchLogsClientConfig);
+    const used = this.#client;
     try {
-      return await this.#client.send(command(sdk) as never, { abortSignal } as never);
+      return await used.send(command(sdk) as never, { abortSignal } as never);
     } catch (error) {
-      const { config } = this.#client as Partial<Sdk.CloudWatchLogsClient>;
-      const { secretAccessKey, sessionToken }: Partial<Credentials> =
-        (await config?.credentials?.().catch(() => {})) ?? {};
-      this.#secrets = [secretAccessKey, sessionToken].flatMap((secret) => secret || []);
+      await this.#learnSecrets(used as Partial<Sdk.CloudWatchLogsClient>);
       throw error;
+    }
+  }
+
+  async #learnSecrets({ config }: Partial<Sdk.CloudWatchLogsClient>): Promise<void> {
+    try {
+      const { secretAccessKey, sessionToken } = (await config?.credentials?.()) ?? {};
+      this.#secrets = [secretAccessKey, sessionToken].flatMap((secret) => secret || []);
+    } catch {
+      // Without credentials there are no secrets.
     }
   }
 

@@ -250,7 +250,9 @@ describe("kill -9", { concurrency: 1 }, () => {
       assert.ok(requests.size <= MAX_IN_FLIGHT, `${requests.size} batches of ${accessKeyId} were sent again`);
     }
     assert.ok(stats.delivered > 0, "something was left to recover");
-    assert.deepEqual(leftIn(directory), []);
+    // A process killed while it makes its socket leaves that; it is no event.
+    const left = leftIn(directory).filter((name) => !lstatSync(join(directory, name)).isSocket());
+    assert.deepEqual(left, []);
     t.diagnostic(
       `${KILLS} kills, ${returned} events compared, none missing, ${duplicates} twice, ${stats.delivered} recovered at the end`,
     );

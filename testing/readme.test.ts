@@ -525,11 +525,6 @@ describe("tables of the README", () => {
       assert.equal(Number(found?.replaceAll("_", "")), value, name);
       assert.ok(readme.replace(/\s+/g, " ").includes(text), text);
     }
-    assert.match(
-      read("cloudwatch.ts"),
-      /#paceMs = Math\.min\(2 \* .*PACE_MAX_MS\).*#paceMs \*= 0\.95|#paceMs \*= 0\.95.*#paceMs = Math\.min\(2 \* .*PACE_MAX_MS\)/s,
-    );
-    assert.match(readme, /each throttled request doubles .* shortens it by 5 %/s);
   });
 
   it("winston-cloudwatch's options, each once", () => {
@@ -798,7 +793,7 @@ function valueAt(event: Json, path: string): Json {
   return path.split(".").reduce((value, name) => value?.[name], event);
 }
 
-/** Two ids of one shape are made by the same rule. */
+/** What an id looks like; each has another one. */
 function shapeOf(id: string): string {
   return `${id.length} ${/^[\da-f]+$/.test(id) ? "hexadecimal" : "other"} characters`;
 }

@@ -771,8 +771,8 @@ class Core {
 
   /** The text of a format other than JSON; `undefined` where the format function fails. */
   #formatted(draft: Draft, caller: string | undefined): string | undefined {
-    const { message = "", fields, error } = this.#redaction?.draft(draft) ?? draft;
     try {
+      const { message = "", fields, error } = this.#redaction?.draft(draft) ?? draft;
       const event = { ...draft, message, fields: mergeFields(fields) ?? {}, ...(error !== undefined && { error }) };
       const text: unknown = this.#format?.(event, caller);
       if (typeof text === "string") return text;
@@ -952,7 +952,7 @@ function textOf(value: unknown, redaction?: Redaction): string {
   if (typeof value !== "object" || value === null) return String(value);
   if (types.isUint8Array(value)) return attempt(() => Buffer.from(value).toString(), "[unreadable]");
   const json = stringify(value, redaction);
-  return json.startsWith('"') ? (JSON.parse(json) as string) : json;
+  return json.startsWith('"') ? attempt(() => JSON.parse(json) as string, json) : json;
 }
 
 /** The JSON of any value: that of JSON.stringify, but for the content that it would lose or throw at. */
@@ -1016,6 +1016,8 @@ interface WriterLimits {
   walkBytes: number;
 }
 
+const DEFAULT_LIMITS: WriterLimits = { stringBytes: DEFAULTS.maxQueueBytes, walkBytes: 4 * LIMITS.maxBatchBytes };
+
 /** Thrown within {@link EventWriter} where an event grows beyond everything that could be sent. */
 const TOO_LARGE = new RangeError("larger than the queue");
 
@@ -1045,10 +1047,7 @@ class EventWriter {
   /** The names from the top of the event to the value that is being written; kept for redaction alone. */
   readonly #path: string[] = [];
 
-  constructor(
-    limits: WriterLimits = { stringBytes: DEFAULTS.maxQueueBytes, walkBytes: DEFAULTS.maxQueueBytes },
-    redaction?: Redaction,
-  ) {
+  constructor(limits = DEFAULT_LIMITS, redaction?: Redaction) {
     this.#limits = limits;
     this.#redaction = redaction;
   }
@@ -1772,7 +1771,7 @@ class Queue {
     batch.isFull = true;
     this.#seal(batch);
     if (tail !== undefined) {
-      this.#spool?.cut(batch, tail);
+      this.#spool?.cut(batch, tail, false);
       this.#open = tail;
       this.#dueIn(this.#sender.fillMs);
     }
@@ -1833,7 +1832,7 @@ class Queue {
 
   #halves(batch: Batch): [Batch, Batch] {
     const [head, tail] = batch.halves();
-    this.#spool?.cut(head, tail);
+    this.#spool?.cut(head, tail, true);
     this.#spool?.seal(tail);
     return [head, tail];
   }
@@ -2420,12 +2419,15 @@ class Spool {
   }
 
   /** The last events of `head` have become the batch `tail`: its file says so, then the file of `head` does. */
-  cut(head: Batch, tail: Batch): void {
+  cut(head: Batch, tail: Batch, isHalf: boolean): void {
     const { file } = head;
     if (file === undefined || this.#isOff) return;
     this.#try(() => {
       const lines = tail.list().map((event) => JSON.stringify(event));
-      tail.file = this.#create(tail, lines.join("\n"), [basename(file.path), head.events]);
+      const name = basename(file.path);
+      // By name, a half comes right behind its head, and before halves of the head that were cut earlier.
+      const tailName = isHalf ? `${name}-${999_999_999 - this.#files++}` : undefined;
+      tail.file = this.#create(tail, lines.join("\n"), [name, head.events], tailName);
       fs.appendFileSync(file.path, keepLine(head.events));
     });
   }
@@ -2455,6 +2457,7 @@ class Spool {
       if (owner === undefined || !owner.startsWith(this.#prefix.slice(0, 9)) || owner === basename(this.#home ?? ""))
         continue;
       if ((await this.#isAlive(owner)) || this.#isOff) continue;
+      if (name === owner && !attempt(() => fs.lstatSync(path).isDirectory(), false)) continue;
       if (name !== owner) {
         // A socket stays behind where its owner's directory has been taken over, or was never made.
         const isOld = attempt(() => Date.now() - fs.statSync(path).mtimeMs > HEARTBEAT_MS, false);
@@ -2480,15 +2483,18 @@ class Spool {
     attempt(() => fs.rmdirSync(home), undefined);
   }
 
-  #create(batch: Batch, lines: string, cut?: [file: string, keep: number]): SpoolFile {
+  #create(batch: Batch, lines: string, cut?: [file: string, keep: number], name = this.#newName()): SpoolFile {
     this.#open();
-    const number = String(this.#files++).padStart(9, "0");
-    const path = join(this.#home as string, `${Date.now()}-${number}-${randomDigits(8)}`);
+    const path = join(this.#home as string, name);
     const descriptor = fs.openSync(path, "ax", 0o600);
     // Header and events in one call: no moment lies between them.
     const text = `${JSON.stringify({ logStreamName: batch.stream.name, cut })}\n${lines}\n`;
     if (fs.writeSync(descriptor, text) < Buffer.byteLength(text)) throw new Error("No space left");
     return { path, descriptor };
+  }
+
+  #newName(): string {
+    return `${Date.now()}-${String(this.#files++).padStart(9, "0")}-${randomDigits(8)}`;
   }
 
   /** Makes the own directory and the socket that guards it, the socket first. */
@@ -2559,7 +2565,10 @@ class Spool {
         if (cut !== undefined) cuts.set(...cut);
       }
       for (const file of files) fs.renameSync(join(file.parentPath ?? file.path, file.name), join(home, file.name));
-      for (const [name, keep] of cuts) attempt(() => fs.appendFileSync(join(home, name), keepLine(keep)), undefined);
+      for (const { name } of files) {
+        const keep = cuts.get(name);
+        if (keep !== undefined) fs.appendFileSync(join(home, name), keepLine(keep));
+      }
       fs.rmSync(directory, { recursive: true, force: true });
     });
     if (!isMoved) return;

@@ -240,6 +240,56 @@ describe("programs of the README", { concurrency: 3 }, () => {
   }
 });
 
+// ── Exit ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+describe("ends of a process, as the README tells them", { concurrency: 3 }, () => {
+  const kill = (signal: NodeJS.Signals) => `process.kill(process.pid, "${signal}"); setInterval(() => {}, 1_000);`;
+  const ends = [
+    { row: "nothing more to do", ending: "", code: 0, stderr: true },
+    { row: "`await logger.close()`", ending: "await logger.close();", code: 0, stderr: true },
+    { row: "`process.exit()`, uncaught exception", ending: "process.exit(3);", code: 3, stderr: true },
+    { row: "`process.exit()`, uncaught exception", ending: `throw new Error("bug");`, code: 1, stderr: true },
+    { row: "unhandled rejection", ending: `Promise.reject(new Error("bug"));`, code: 1, stderr: true },
+    { row: "a signal in `closeOnSignals`", ending: kill("SIGTERM"), signal: "SIGTERM", stderr: true },
+    { row: "any other signal, `SIGKILL`", ending: kill("SIGHUP"), signal: "SIGHUP", stderr: false },
+    { row: "any other signal, `SIGKILL`", ending: kill("SIGKILL"), signal: "SIGKILL", stderr: false },
+  ] as const;
+
+  for (const { row, ending, stderr: isPrinted, ...how } of ends) {
+    for (const hasSpool of [false, true]) {
+      it(`${row}${ending && `: ${ending}`} ${hasSpool ? "with" : "without"} a spool`, async (t) => {
+        assert.ok(section("Exit").includes(row));
+        const spoolDirectory = await mkdtemp(join(temporary, "spool-"));
+        const options = { closeTimeoutMs: 200, closeOnSignals: ["SIGTERM"], ...(hasSpool && { spoolDirectory }) };
+        const text = `
+          import { CloudwatchLogger } from "cwlogger";
+          const logger = new CloudwatchLogger("${GROUP}", ${JSON.stringify(options)});
+          logger.info("order placed");
+          ${ending}`;
+        const name = `end ${ends.findIndex((end) => end.ending === ending)} ${hasSpool}`;
+        const block: Block = { name, language: "js", text, line: 0, intro: "", notRun: undefined };
+        await using service = await LocalCloudWatchLogs.start();
+        // Nobody listens there: the event cannot be delivered before the process ends.
+        const env = { AWS_ENDPOINT_URL: "http://127.0.0.1:9" };
+        const { stderr } = await new World(block, service).run({ text, env, prints: true, ...how });
+        assert.equal(/^\{"timestamp":\d+,"message":.*order placed/m.test(stderr), isPrinted && !hasSpool, stderr);
+        const next = new CloudwatchLogger(GROUP, { ...connection(service), ...(hasSpool && { spoolDirectory }) });
+        t.after(() => next.close(0));
+        await next.flush(20_000);
+        assert.equal(service.events(GROUP).length, hasSpool ? 1 : 0);
+      });
+    }
+  }
+
+  it("have a row each", () => {
+    for (const [row = ""] of tableAfter("Exit"))
+      assert.ok(
+        ends.some((end) => row.includes(end.row)),
+        row,
+      );
+  });
+});
+
 // ── Shell ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 describe("shell commands of the README", () => {
@@ -975,7 +1025,7 @@ function javaScriptOf(text: string): string {
 
 function fileOf(name: string, extension: string): string {
   const index = programs.findIndex((block) => block.name === name);
-  return `block-${index < 0 ? 999 : index}${extension}`;
+  return `${index < 0 ? name.replaceAll(" ", "-") : `block-${index}`}${extension}`;
 }
 
 interface RunOptions {
@@ -984,7 +1034,9 @@ interface RunOptions {
   env?: Record<string, string>;
   /** The program is expected to print on stderr. */
   prints?: boolean;
-  /** It is expected to end by this signal, instead of with code 0. */
+  /** The exit code expected. Default: 0. */
+  code?: number;
+  /** It is expected to end by this signal, instead of with a code. */
   signal?: NodeJS.Signals;
   /** Called with the first line of stdout. */
   onLine?: (line: string, child: ChildProcess) => unknown;
@@ -1034,7 +1086,7 @@ class World {
 
   /** Runs the block in the project, told of the service as the SDK is told of AWS. Killed after 60 s. */
   async run(options: RunOptions = {}): Promise<{ stdout: string; stderr: string }> {
-    const { text = this.block.text, env = {}, prints = false, signal = null, onLine } = options;
+    const { text = this.block.text, env = {}, prints = false, code = 0, signal = null, onLine } = options;
     const isCommonJs = /\brequire\(/.test(text);
     const file = fileOf(this.block.name, isCommonJs ? ".cjs" : ".mjs");
     await writeFile(join(project, file), isCommonJs ? text : javaScriptOf(text));
@@ -1080,7 +1132,7 @@ class World {
     });
     clearTimeout(killer);
     if (failure !== undefined) throw failure;
-    assert.deepEqual(ended, [signal === null ? 0 : null, signal], output.stdout + output.stderr);
+    assert.deepEqual(ended, [signal === null ? code : null, signal], output.stdout + output.stderr);
     if (!prints) assert.equal(output.stderr, "");
     return output;
   }

@@ -2010,6 +2010,7 @@ class Sender {
     await undefined;
     let puts = 0;
     let failures = 0;
+    let backoff = 0;
     let repairs = 0;
     while (!this.#stopped.signal.aborted) {
       const creation = batch.stream.isFresh ? await this.#create(batch.stream) : undefined;
@@ -2026,12 +2027,9 @@ class Sender {
       // Repaired: again at once, but not for ever.
       if ((trouble.verdict === "missing" || trouble.verdict === "token") && repairs++ < 3) continue;
       this.#note(trouble, ++failures);
-      const isWoken = await this.#pause(
-        failures,
-        trouble.verdict === "configuration" ? CONFIGURATION_RETRY_MS : RETRY_MAX_MS,
-      );
-      // Whoever flushes waits: not for pauses that grew while nobody did.
-      if (isWoken) failures = 0;
+      const maxMs = trouble.verdict === "configuration" ? CONFIGURATION_RETRY_MS : RETRY_MAX_MS;
+      // Whoever flushes waits, but not for pauses that grew while nobody did.
+      backoff = (await this.#pause(++backoff, maxMs)) ? 0 : backoff;
     }
     return { kind: "stopped" };
   }
@@ -2562,7 +2560,7 @@ class Spool {
       for (const file of files) {
         const path = join(file.parentPath ?? file.path, file.name);
         const { cut } = parseSpoolFile(fs.readFileSync(path, "utf8"));
-        if (cut !== undefined) cuts.set(...cut);
+        if (cut !== undefined) cuts.set(cut[0], Math.min(cut[1], cuts.get(cut[0]) ?? cut[1]));
       }
       for (const file of files) fs.renameSync(join(file.parentPath ?? file.path, file.name), join(home, file.name));
       for (const { name } of files) {
@@ -2611,8 +2609,10 @@ function parseSpoolFile(text: string): {
   let events = (lines as LogEvent[]).filter(
     (event) => Number.isSafeInteger(event?.timestamp) && typeof event.message === "string",
   );
-  const keep = (lines as { keep?: number }[]).findLast((line) => Number.isInteger(line?.keep))?.keep;
-  events = events.sort((a, b) => a.timestamp - b.timestamp).slice(0, keep);
+  const keeps = (lines as { keep?: number }[]).flatMap((line) =>
+    Number.isInteger(line?.keep) ? (line.keep ?? 0) : [],
+  );
+  events = events.sort((a, b) => a.timestamp - b.timestamp).slice(0, Math.min(...keeps, events.length));
   return { logStreamName: String(logStreamName ?? "unknown"), cut: Array.isArray(cut) ? cut : undefined, events };
 }
 

@@ -1041,8 +1041,8 @@ class EventWriter {
   readonly #ancestors: object[] = [];
   #depth = 0;
   readonly #limits: WriterLimits;
-  /** Length of the message of a JSON event, which may be longer than the walk through its fields. */
-  #messageLength = 0;
+  /** Bytes of the message of a JSON event: those do not count against the walk through its fields. */
+  #messageBytes = 0;
   readonly #redaction: Redaction | undefined;
   /** The names from the top of the event to the value that is being written; kept for redaction alone. */
   readonly #path: string[] = [];
@@ -1081,8 +1081,9 @@ class EventWriter {
   json({ timestamp, level, message, fields, error }: Draft): void {
     this.#begin(timestamp, level);
     try {
-      this.#messageLength = message?.length ?? 0;
+      this.#messageBytes = 0;
       if (message !== undefined) this.#member("message", message, false);
+      this.#messageBytes = this.length;
       if (fields !== undefined) this.#members(fields, true);
       if (error !== undefined) this.#member("error", error, false);
       this.#byte(CLOSING_BRACE);
@@ -1132,6 +1133,7 @@ class EventWriter {
 
   /** False where JSON has no such value: `undefined`. */
   #value(value: unknown, key: string): boolean {
+    if (this.length - this.#escapes > this.#limits.walkBytes + this.#messageBytes) throw TOO_LARGE;
     switch (typeof value) {
       case "string":
         this.#quoted(value);
@@ -1162,7 +1164,6 @@ class EventWriter {
     const level = this.#redaction === undefined ? 0 : this.#path.length;
     let isWritten = true;
     this.#reserve(0);
-    if (length - escapes > this.#limits.walkBytes + this.#messageLength) throw TOO_LARGE;
     if (depth > MAX_DEPTH || this.#isInside(value)) {
       this.#quoted(depth > MAX_DEPTH ? "[nested too deep]" : "[circular]");
       return true;

@@ -1041,8 +1041,8 @@ class EventWriter {
   readonly #ancestors: object[] = [];
   #depth = 0;
   readonly #limits: WriterLimits;
-  /** Bytes of the message of a JSON event: those do not count against the walk through its fields. */
-  #messageBytes = 0;
+  /** Where the walk is broken off; the message of a JSON event does not count against it. */
+  #walkEnd = 0;
   readonly #redaction: Redaction | undefined;
   /** The names from the top of the event to the value that is being written; kept for redaction alone. */
   readonly #path: string[] = [];
@@ -1081,9 +1081,8 @@ class EventWriter {
   json({ timestamp, level, message, fields, error }: Draft): void {
     this.#begin(timestamp, level);
     try {
-      this.#messageBytes = 0;
       if (message !== undefined) this.#member("message", message, false);
-      this.#messageBytes = this.length;
+      this.#walkEnd = this.length + this.#limits.walkBytes;
       if (fields !== undefined) this.#members(fields, true);
       if (error !== undefined) this.#member("error", error, false);
       this.#byte(CLOSING_BRACE);
@@ -1116,6 +1115,7 @@ class EventWriter {
       this.#level = level;
     }
     this.length = this.#opening;
+    this.#walkEnd = this.length + this.#limits.walkBytes;
     this.#escapes = level === undefined ? 0 : 4;
     this.#depth = 0;
     if (this.#redaction !== undefined) this.#path.length = 0;
@@ -1133,7 +1133,7 @@ class EventWriter {
 
   /** False where JSON has no such value: `undefined`. */
   #value(value: unknown, key: string): boolean {
-    if (this.length - this.#escapes > this.#limits.walkBytes + this.#messageBytes) throw TOO_LARGE;
+    if (this.length > this.#walkEnd) throw TOO_LARGE;
     switch (typeof value) {
       case "string":
         this.#quoted(value);

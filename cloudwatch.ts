@@ -389,7 +389,7 @@ function widen(gap: Gap | undefined, count: number, timestamp: number): Gap {
 /**
  * Sends a program's logs to one log stream of Amazon CloudWatch Logs.
  *
- * - A log call costs about what `JSON.stringify` of the event costs, and never waits for the network.
+ * - A log call costs less than two `JSON.stringify` of the event, and never waits for the network.
  * - Events go in batches: when one is full, `flushIntervalMs` after its first event, on `fatal`, `flush` and `close`.
  * - Nothing is lost silently: see {@link CloudwatchLogger.stats}, `onLoss` and `onError`.
  *
@@ -1025,7 +1025,7 @@ const TOO_LARGE = new RangeError("larger than the queue");
  * Writes one event at a time as PutLogEvents wants it, `{"timestamp":…,"message":"…"}`, into bytes that are used again.
  *
  * A JSON event is a JSON string inside of JSON, its quotes and backslashes escaped twice. One walk over the value does
- * that, counts the size and survives whatever the value holds, for about the price of one JSON.stringify.
+ * that, counts the size and survives whatever the value holds, for little more than one JSON.stringify.
  */
 class EventWriter {
   bytes: Buffer = Buffer.allocUnsafeSlow(16_384);

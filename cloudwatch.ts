@@ -720,12 +720,11 @@ class Core {
   ): void {
     if (this.#refuses(origin, timestamp)) return;
     const depth = this.#depth;
-    if (depth === MAX_NESTED_CALLS) {
+    if (depth >= MAX_NESTED_CALLS) {
       this.#accept(origin, level, timestamp, this.#text(timestamp, "[logged while being logged, left out]"));
       return;
     }
-    this.#writers[depth] ??= new EventWriter(this.#limits, this.#redaction);
-    const writer = this.#writers[depth];
+    const writer = this.#writerAt(depth);
     this.#depth = depth + 1;
     try {
       this.#write(writer, readEvent(level, timestamp, message, base, fields, this.#redaction), caller);
@@ -738,7 +737,20 @@ class Core {
   /** fit → queue, for a line that a host has formatted. */
   send(level: Level, timestamp: number, line: string): void {
     if (this.#refuses("stream", timestamp)) return;
-    this.#accept("stream", level, timestamp, this.#text(timestamp, this.#redaction?.line(line) ?? line));
+    const depth = this.#depth;
+    const writer = this.#writerAt(depth);
+    this.#depth = depth + 1;
+    try {
+      writer.text(timestamp, this.#redaction?.line(line) ?? line);
+      this.#accept("stream", level, timestamp, writer);
+    } finally {
+      this.#depth = depth;
+    }
+  }
+
+  #writerAt(depth: number): EventWriter {
+    this.#writers[depth] ??= new EventWriter(this.#limits, this.#redaction);
+    return this.#writers[depth];
   }
 
   #refuses(origin: Origin, timestamp: number): boolean {

@@ -16,6 +16,7 @@ import {
   rmSync,
   statSync,
   truncateSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
 import { createServer, type Server, type Socket } from "node:net";
@@ -291,6 +292,32 @@ describe("kill -9", { concurrency: 1 }, () => {
     assert.deepEqual(leftIn(directory), []);
   });
 
+  it("killed between the batches that one millisecond was carried over: the second one is still there", async (t) => {
+    const service = await serve(t);
+    const directory = spoolIn(t);
+    service.createLogStream(GROUP, STREAM);
+    let puts = 0;
+    service.options.fault = ({ action }) => (action === "PutLogEvents" && puts++ > 0 ? { kind: "hang" } : undefined);
+    const { signal, stderr } = await compiled.start(
+      `const logger = new CloudwatchLogger("${GROUP}", options);
+      const from = Date.now();
+      for (let n = 0; n < 13; n++) {
+        Date.now = () => from + (n < 5 ? 0 : 1);
+        logger.info("event " + n);
+      }
+      while (logger.stats().delivered < 5) await new Promise((resolve) => setTimeout(resolve, 1));
+      process.kill(process.pid, "SIGKILL");
+      for (;;);`,
+      { ...optionsFor(service, directory), maxBatchEvents: 10 },
+    ).ended;
+    assert.equal(signal, "SIGKILL", stderr);
+    assert.deepEqual(messagesOf(service).map(numberOf), range(5));
+    delete service.options.fault;
+    await recover(service, directory, { maxBatchEvents: 10 });
+    assert.deepEqual(messagesOf(service).map(numberOf), range(13), "each once");
+    assert.deepEqual(leftIn(directory), []);
+  });
+
   it("a kill while a batch with bad events is being halved", async (t) => {
     const service = await serve(t, { delayMs: 15, poison: (message) => /^bad/.test(message) });
     const directory = spoolIn(t);
@@ -381,6 +408,9 @@ describe("a spool directory", { concurrency: 3 }, () => {
     ]) {
       await leave(directory, 3, { group, options: { logStreamName: stream } });
     }
+    // Even a directory that nobody has touched for long is another log group's.
+    const longAgo = new Date(Date.now() - HOUR_MS);
+    for (const name of readdirSync(directory)) utimesSync(join(directory, name), longAgo, longAgo);
     const a = await recover(service, directory, { logStreamName: "other" }, "group-a");
     assert.equal(a.stats.delivered, 6);
     assert.deepEqual(

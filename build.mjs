@@ -37,11 +37,12 @@ async function buildModules() {
     for (const [format, extension] of Object.entries({ esm: ".mjs", cjs: ".cjs" })) {
       await build({
         ...settings(),
+        // Not bundled, for that would make variables of the constants that V8 is to know as such.
+        bundle: false,
         entryPoints: { [name]: file },
         format,
         outdir: "dist",
         outExtension: { ".js": extension },
-        packages: "external",
         banner: { js: banners[name] },
         footer: { js: comment(read("LICENSE")) },
       });

@@ -13,7 +13,7 @@ import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { build } from "esbuild";
+import { type BuildOptions, build } from "esbuild";
 import { candidateOf } from "./candidates.ts";
 import { type Results, type Row, writeReport } from "./report.ts";
 import { type Measurement, type Scenario, scenariosOf } from "./scenarios.ts";
@@ -183,18 +183,18 @@ function canPin(): boolean {
 /** JavaScript from TypeScript, so that no loader is in a measured process; packages stay what npm installed. */
 async function compile(): Promise<void> {
   mkdirSync(dist, { recursive: true });
-  const entryPoints = ["worker.ts", "start.ts", "server.ts", "../cloudwatch.ts"].map((file) => join(folder, file));
-  await build({
-    entryPoints: Object.fromEntries(entryPoints.map((path) => [path.replace(/^.*\/|\.ts$/g, ""), path])),
+  const settings: BuildOptions = {
     outdir: dist,
     outExtension: { ".js": ".mjs" },
-    bundle: true,
-    packages: "external",
     platform: "node",
     format: "esm",
     target: "node20",
     logLevel: "warning",
-  });
+  };
+  // As the package is built.
+  await build({ ...settings, entryPoints: [join(folder, "../cloudwatch.ts")] });
+  const entryPoints = ["worker.ts", "start.ts", "server.ts"].map((file) => join(folder, file));
+  await build({ ...settings, entryPoints, bundle: true, packages: "external" });
   writeFileSync(join(dist, "empty.mjs"), "export {};\n");
 }
 

@@ -2818,7 +2818,12 @@ function keepLine(events: number): string {
 function makeDirectory(path: string): void {
   if (fs.existsSync(path)) return;
   if (!fs.existsSync(dirname(path))) makeDirectory(dirname(path));
-  fs.mkdirSync(path, { mode: 0o700 });
+  try {
+    fs.mkdirSync(path, { mode: 0o700 });
+  } catch (error) {
+    // Another process was quicker.
+    if ((error as AnyError).code !== "EEXIST") throw error;
+  }
 }
 
 /** FNV-1a, as eight hexadecimal digits. */

@@ -442,6 +442,23 @@ describe("a spool directory", { concurrency: 3 }, () => {
     }
   });
 
+  it("that another process makes at the same moment is used", async (t) => {
+    const service = await serve(t);
+    const directory = spoolIn(t);
+    const program = `import builtin from "node:fs";
+      import { syncBuiltinESMExports } from "node:module";
+      const { mkdirSync } = builtin;
+      builtin.mkdirSync = (path, given) => {
+        if (path === ${JSON.stringify(directory)}) mkdirSync(path, given);
+        return mkdirSync(path, given);
+      };
+      syncBuiltinESMExports();`;
+    await leave(directory, 3, { program });
+    const { errors } = await recover(service, directory);
+    assert.deepEqual(messagesOf(service).map(numberOf), [0, 1, 2]);
+    assert.deepEqual(errors, []);
+  });
+
   it("with a record that was torn loses that one only", async (t) => {
     for (const cutBytes of [1, 2, 20, 45]) {
       const service = await serve(t);

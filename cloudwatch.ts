@@ -102,6 +102,11 @@ const QUEUE_ROOM = 0.5;
 /** Pauses between two tries of a request, before jitter. */
 const RETRY_MIN_MS = 100;
 const RETRY_MAX_MS = 10_000;
+/**
+ * The longest pause where an account throttles some requests and takes others: so many loggers share its quota, and a
+ * longer one leaves the quota unused when the others are done.
+ */
+const SHARED_RETRY_MAX_MS = 2_000;
 /** The longest pause while the configuration is at fault: a repaired policy is found out soon. */
 const CONFIGURATION_RETRY_MS = 30_000;
 /** Throttling lengthens the time that batches have to fill, up to this: many loggers share the quota of an account. */
@@ -2207,6 +2212,7 @@ class Sender {
     let failures = 0;
     let backoff = 0;
     let repairs = 0;
+    const wasThrottled = this.#paceMs > this.#settings.flushIntervalMs;
     while (!this.#stopped.signal.aborted) {
       const creation = batch.stream.isFresh ? await this.#create(batch.stream) : undefined;
       const answer: PutAnswer | Trouble = creation ?? (await this.#put(batch, puts++ > 0));
@@ -2222,7 +2228,9 @@ class Sender {
       // Repaired: again at once, but not for ever.
       if ((trouble.verdict === "missing" || trouble.verdict === "token") && repairs++ < 3) continue;
       this.#note(trouble, ++failures);
-      const maxMs = trouble.verdict === "configuration" ? CONFIGURATION_RETRY_MS : RETRY_MAX_MS;
+      const isShared = wasThrottled && trouble.verdict === "throttled";
+      const transientMs = isShared ? SHARED_RETRY_MAX_MS : RETRY_MAX_MS;
+      const maxMs = trouble.verdict === "configuration" ? CONFIGURATION_RETRY_MS : transientMs;
       // Whoever flushes waits, but not for pauses that grew while nobody did.
       backoff = (await this.#pause(++backoff, maxMs)) ? 0 : backoff;
     }

@@ -561,6 +561,39 @@ describe("format json", () => {
     await logger.close();
   });
 
+  it("numbers are written as String does", async () => {
+    const { logger, sent } = fakeClientLogger();
+    const decimals = fc
+      .tuple(fc.integer({ min: -3_000_000, max: 3_000_000 }), fc.constantFrom(1, 2, 3, 4, 8, 10, 100, 1_000, 10_000))
+      .map(([whole, parts]) => whole / parts);
+    const numbers = fc.oneof(decimals, fc.integer(), fc.double({ noNaN: true, noDefaultInfinity: true }));
+    const edges = [
+      0,
+      -0,
+      0.141,
+      0.14100000000000001,
+      0.001,
+      0.0005,
+      2_147_483.647,
+      2_147_483.648,
+      2 ** 31 - 1,
+      2 ** 31,
+      1e21,
+      5e-324,
+      0.1 + 0.2,
+    ];
+    await fc.assert(
+      fc.asyncProperty(fc.array(numbers, { minLength: 50, maxLength: 100 }), async (some) => {
+        sent.length = 0;
+        logger.info("m", { numbers: [...edges, ...some] });
+        await logger.flush();
+        assert.equal(sent[0]?.message, JSON.stringify({ level: "INFO", message: "m", numbers: [...edges, ...some] }));
+      }),
+      { numRuns: 300 },
+    );
+    await logger.close();
+  });
+
   it("fields are kept under their names, those of the event's own with an underscore behind", async () => {
     const { logger, sent } = fakeClientLogger();
     const names = fc.oneof(fc.constantFrom("level", "message", "error", "part", "truncatedBytes", "msg"), fc.string());
@@ -2660,7 +2693,7 @@ describe("seen broken elsewhere", () => {
 
   check("the 26 bytes forgotten, or added twice", async (w) => {
     w.clock();
-    const logger = w.logger({ format: RAW });
+    const logger = w.logger({ format: RAW, maxInFlight: 1 });
     for (let i = 0; i < 4_096; i++) logger.info("x".repeat(256 - 26));
     w.tick(1);
     for (let i = 0; i < 4_095; i++) logger.info("x".repeat(256 - 26));

@@ -40,13 +40,12 @@ Rooms
 // ═══════════════════════════════════════════════ 2 · Imports ════════════════════════════════════════════════
 
 import { AsyncLocalStorage } from "node:async_hooks";
-import * as fs from "node:fs";
+import type * as Fs from "node:fs";
 import type { Agent as HttpAgent } from "node:http";
-import * as net from "node:net";
-import { constants, hostname } from "node:os";
+import { createRequire as requireFrom } from "node:module";
+import type * as net from "node:net";
 import { basename, dirname, join, relative } from "node:path";
-import { Writable } from "node:stream";
-import { StringDecoder } from "node:string_decoder";
+import type { Writable } from "node:stream";
 import { format as formatArguments, inspect, types } from "node:util";
 import type * as Sdk from "@aws-sdk/client-cloudwatch-logs";
 
@@ -558,7 +557,7 @@ export class CloudwatchLogger {
    * ```
    */
   stream(): Writable {
-    return new LogWritable(this.#core, () => this.#context(), false);
+    return new Inlet(this.#core, () => this.#context(), false).stream;
   }
 
   /** Counts so far. `logged === delivered + rejected + dropped + pending`, at every moment. */
@@ -654,7 +653,7 @@ export default function transport(options: { logGroupName: string | null } & Clo
   const settings = validate(options.logGroupName, Object.fromEntries(known));
   // pino kills its worker after 10 s.
   settings.closeTimeoutMs = Math.min(settings.closeTimeoutMs, DEFAULTS.closeTimeoutMs);
-  return new LogWritable(new Core(options.logGroupName, settings), () => settings.fields, true);
+  return new Inlet(new Core(options.logGroupName, settings), () => settings.fields, true).stream;
 }
 
 /** Where an event comes from. Only a `call` may throw; what came from the console is printed already. */
@@ -1060,29 +1059,34 @@ const WORDS = new Float64Array(512);
 const STEPS = new Int32Array(512);
 const IN_JSON = 0;
 const IN_JSON_IN_JSON = 256;
-for (let byte = 0; byte < 256; byte++) {
-  const plain = String.fromCharCode(byte);
-  const [once = plain, twice = plain] = [ESCAPED[byte], ESCAPED_TWICE[byte]];
-  setEscape(IN_JSON + byte, once, plain);
-  setEscape(IN_JSON_IN_JSON + byte, twice, once);
+for (let index = 0; index < 512; index++) {
+  // A number whose first byte is this one, and seven zeros.
+  WORDS[index] = (index % 256) * Number.MIN_VALUE;
+  STEPS[index] = 1;
+}
+for (const [code, once] of ESCAPED.entries()) {
+  if (once.length === 1) continue;
+  setEscape(IN_JSON + code, once, 1);
+  setEscape(IN_JSON_IN_JSON + code, ESCAPED_TWICE[code] as string, once.length);
 }
 
-function setEscape(index: number, text: string, counted: string): void {
-  BYTES.fill(0, 0, 8).write(text, "latin1");
+function setEscape(index: number, text: string, countedBytes: number): void {
+  VIEW.setFloat64(0, 0);
+  for (let byte = 0; byte < text.length; byte++) BYTES[byte] = text.charCodeAt(byte);
   WORDS[index] = VIEW.getFloat64(0, true);
-  STEPS[index] = text.length + 65_536 * (text.length - counted.length);
+  STEPS[index] = text.length + 65_536 * (text.length - countedBytes);
 }
 
 /** Writes what so many bytes of PLAIN become. Without branches, of which those on quotes would cost as much again. */
 function writeEscaped(length: number, table: number): void {
-  const from = at;
+  const first = at;
   let steps = 0;
   for (let index = 0; index < length; index++) {
     const byte = table + (PLAIN[index] as number);
-    VIEW.setFloat64(from + (steps & 65_535), WORDS[byte] as number, true);
+    VIEW.setFloat64(first + (steps & 65_535), WORDS[byte] as number, true);
     steps += STEPS[byte] as number;
   }
-  at = from + (steps & 65_535);
+  at = first + (steps & 65_535);
   escapes += steps >> 16;
 }
 
@@ -1104,11 +1108,12 @@ function writeShort(text: string): boolean {
 }
 
 function writeAscii(text: string): void {
-  const from = at;
-  for (let index = 0; index < text.length; index++) BYTES[from + index] = text.charCodeAt(index);
-  at = from + text.length;
+  const first = at;
+  for (let index = 0; index < text.length; index++) BYTES[first + index] = text.charCodeAt(index);
+  at = first + text.length;
 }
 
+/** As String does. Most numbers are whole or have few decimals: those are written in a third of the time. */
 function writeNumber(value: number): void {
   if (value >= 0 && value === (value | 0)) {
     writeDigits(value);
@@ -1309,6 +1314,8 @@ class EventWriter {
       this.start = at - from;
       if (level !== undefined) writeAscii(`{\\"level\\":\\"${level.toUpperCase()}\\"`);
       this.opening = at - from;
+      // The rest of the last word: what was there before could be no number.
+      VIEW.setFloat64(at, 0);
       for (let word = 0; 8 * word < this.opening; word++) OPENING[word] = VIEW.getFloat64(from + 8 * word, true);
       this.timestamp = timestamp;
       this.level = level;
@@ -1499,12 +1506,14 @@ function writeBraces(writer: EventWriter, value: object): void {
   writeByte(CLOSING_BRACE);
 }
 
+const hasOwn = Object.prototype.hasOwnProperty;
+
 /** `isTop`: the fields of a JSON event, behind its level. */
 function writeMembers(writer: EventWriter, fields: Fields, isTop: boolean): void {
   let isFirst = !isTop;
-  // For-in makes the whole walk a tenth faster than Object.keys.
+  // For-in with this check takes a third of the time of Object.keys, or of Object.hasOwn: V8 knows the pattern.
   for (const name in fields) {
-    if (!Object.hasOwn(fields, name)) continue;
+    if (!hasOwn.call(fields, name)) continue;
     const value = fields[name];
     if (value === undefined) continue;
     const key = isTop && isReserved(name) ? freeName(name, fields) : name;
@@ -1649,22 +1658,26 @@ interface LogStream {
 
 /** The log stream of each event: always the same, but for `{date}`. */
 class LogStreams {
-  readonly #template: string;
+  readonly #given: string;
+  readonly #madeAt = Date.now();
   readonly #hasDate: boolean;
   readonly #byName = new Map<string, LogStream>();
+  /** The default is filled in later: to format a date for the first time takes as long as the rest of a constructor. */
+  #template: string | undefined;
   /** The last answer, and the day it holds for. */
-  #current: LogStream;
+  #current: LogStream | undefined;
   #day = 0;
 
   constructor(template: string) {
-    this.#template = fillName(template);
+    this.#given = template;
+    if (template !== DEFAULTS.logStreamName) this.#template = fillName(template, this.#madeAt);
     this.#hasDate = template.includes("{date}");
-    this.#current = { name: this.#template, isFresh: template === DEFAULTS.logStreamName };
   }
 
   at(timestamp: number): LogStream {
     const day = this.#hasDate ? Math.floor(timestamp / 86_400_000) : 0;
-    if (day !== this.#day) {
+    if (this.#current === undefined || day !== this.#day) {
+      this.#template ??= fillName(this.#given, this.#madeAt);
       const date = new Date(day * 86_400_000).toISOString().slice(0, 10);
       this.#current = this.named(this.#template.replaceAll("{date}", date));
       this.#day = day;
@@ -1673,12 +1686,16 @@ class LogStreams {
   }
 
   named(name: string): LogStream {
-    if (this.#current.name === name) return this.#current;
-    const stream = this.#byName.get(name) ?? { name, isFresh: false };
+    if (this.#current?.name === name) return this.#current;
+    const isFresh = name === this.#template && this.#given === DEFAULTS.logStreamName;
+    const stream = this.#byName.get(name) ?? { name, isFresh };
     this.#byName.set(name, stream);
     return stream;
   }
 }
+
+/** Room before the events of a batch, for what comes before them in the body of a request. */
+const HEAD_BYTES = 2_048;
 
 /** Events of one PutLogEvents: the elements of its `logEvents` as JSON, a comma behind each. */
 class Batch {
@@ -1686,8 +1703,8 @@ class Batch {
   readonly id: number;
   readonly stream: LogStream;
   #bytes: Buffer;
-  /** How much it has of its bytes; the rest is staged. */
-  #taken = 0;
+  /** Where they end; the rest of its events is staged. */
+  #end = HEAD_BYTES;
   length = 0;
   events = 0;
   /** As the service counts it. */
@@ -1731,20 +1748,38 @@ class Batch {
     this.last = Math.max(last, timestamp);
   }
 
+  /** All its memory. */
   get bytes(): Buffer {
     if (staged === this) settle();
     return this.#bytes;
   }
 
+  /** The events from the byte `first` on. */
+  #events(first = 0): Buffer {
+    return this.bytes.subarray(HEAD_BYTES + first, HEAD_BYTES + this.length);
+  }
+
   take(bytes: Buffer): void {
-    const end = this.#taken + bytes.length;
+    const end = this.#end + bytes.length;
     if (end > this.#bytes.length) {
       const grown = Buffer.allocUnsafeSlow(2 * end);
-      grown.set(this.#bytes.subarray(0, this.#taken));
+      grown.set(this.#bytes.subarray(0, this.#end));
       this.#bytes = grown;
     }
-    this.#bytes.set(bytes, this.#taken);
-    this.#taken = end;
+    this.#bytes.set(bytes, this.#end);
+    this.#end = end;
+  }
+
+  /** The body of a request, made around the events: a copy of them would cost as much as signing them. */
+  between(head: Buffer, tail: Buffer): Buffer {
+    const events = this.#events();
+    const first = HEAD_BYTES - head.length;
+    // No comma behind the last one.
+    const to = HEAD_BYTES + events.length - 1;
+    if (first < 0 || to + tail.length > this.#bytes.length) return Buffer.concat([head, events.subarray(0, -1), tail]);
+    this.#bytes.set(head, first);
+    this.#bytes.set(tail, to);
+    return this.#bytes.subarray(first, to + tail.length);
   }
 
   /** How long it would span with an event of `timestamp`, ms. */
@@ -1757,20 +1792,20 @@ class Batch {
     const before = this.#before;
     if (!this.#isSorted || before.events === 0) return undefined;
     const tail = new Batch(this.id + before.events, this.stream, bytes);
-    tail.take(this.bytes.subarray(before.length, this.length));
+    tail.take(this.#events(before.length));
     tail.length = this.length - before.length;
     tail.events = this.events - before.events;
     tail.size = this.size - before.size;
     tail.first = this.last;
     tail.last = this.last;
     Object.assign(this, before);
-    this.#taken = before.length;
+    this.#end = HEAD_BYTES + before.length;
     return tail;
   }
 
   /** The events, read back. */
   list(): LogEvent[] {
-    return JSON.parse(`[${this.bytes.toString("utf8", 0, this.length - 1)}]`) as LogEvent[];
+    return JSON.parse(`[${this.#events().toString("utf8", 0, this.length - 1)}]`) as LogEvent[];
   }
 
   /** By time; events of one millisecond in the order they came. */
@@ -2308,11 +2343,7 @@ class Sender {
         this.#isPlain = at < NO_EVENTS.length;
         if (this.#isPlain)
           throw new Error("The SDK serializes in an unknown way; its own serializer is used from now on");
-        request.body = Buffer.concat([
-          empty.subarray(0, at),
-          batch.bytes.subarray(0, batch.length - 1),
-          empty.subarray(at),
-        ]);
+        request.body = batch.between(empty.subarray(0, at), empty.subarray(at));
         const zipped = zip ? await gzip(request.body) : request.body;
         if (zipped.length < request.body.length) {
           request.body = zipped;
@@ -2369,7 +2400,7 @@ class Sender {
     } catch (error) {
       const isTaken = (error as Error).name === "ResourceAlreadyExistsException";
       const isGroupMissing = verdictOf(error) === "missing" && mayCreateGroup;
-      if (isTaken && stream.isFresh) stream.name = fillName(DEFAULTS.logStreamName);
+      if (isTaken && stream.isFresh) stream.name = fillName(DEFAULTS.logStreamName, Date.now());
       else if (isGroupMissing) await this.#createGroup();
       else if (!isTaken) throw error;
       if (!isTaken || stream.isFresh) return this.#createStream(stream, mayCreateGroup && !isGroupMissing);
@@ -2584,6 +2615,7 @@ interface SpooledBatch {
 }
 
 class Spool {
+  readonly #fs = builtin("node:fs");
   readonly #directory: string;
   readonly #prefix: string;
   readonly #reporter: Reporter;
@@ -2596,7 +2628,10 @@ class Spool {
   #isOff = false;
 
   constructor(directory: string, logGroupName: string, reporter: Reporter) {
-    const kernel = attempt(() => fs.readFileSync("/proc/sys/kernel/random/boot_id", "utf8"), hostname());
+    const kernel = attempt(
+      () => this.#fs.readFileSync("/proc/sys/kernel/random/boot_id", "utf8"),
+      builtin("node:os").hostname(),
+    );
     this.#directory = directory;
     this.#prefix = `${shortHash(logGroupName)}-${shortHash(kernel)}-`;
     this.#reporter = reporter;
@@ -2611,7 +2646,7 @@ class Spool {
         batch.file = this.#create(batch, bytes.toString());
         return;
       }
-      if (fs.writeSync(batch.file.descriptor as number, bytes) < bytes.length) throw new Error("No space left");
+      if (this.#fs.writeSync(batch.file.descriptor as number, bytes) < bytes.length) throw new Error("No space left");
     });
     // The file lacks an event: it would vouch for less than the batch has.
     if (!isSafe) this.done(batch);
@@ -2627,14 +2662,14 @@ class Spool {
       // By name, a half comes right behind its head, and before halves of the head that were cut earlier.
       const tailName = isHalf ? `${name}-${999_999_999 - this.#files++}` : undefined;
       tail.file = this.#create(tail, lines.join(""), [name, head.events], tailName);
-      fs.appendFileSync(file.path, keepLine(head.events));
+      this.#fs.appendFileSync(file.path, keepLine(head.events));
     });
   }
 
   /** No more events go into the file of this batch. */
   seal({ file }: Batch): void {
     if (file?.descriptor === undefined) return;
-    fs.closeSync(file.descriptor);
+    this.#fs.closeSync(file.descriptor);
     delete file.descriptor;
   }
 
@@ -2644,28 +2679,29 @@ class Spool {
     if (file === undefined) return;
     this.seal(batch);
     batch.file = undefined;
-    this.#try(() => fs.rmSync(file.path, { force: true }));
+    this.#try(() => this.#fs.rmSync(file.path, { force: true }));
   }
 
   /** Takes over what dead processes have left, oldest first. */
   async *recover(): AsyncGenerator<SpooledBatch> {
     if (this.#isOff || !this.#try(() => this.#open())) return;
-    for (const name of attempt(() => fs.readdirSync(this.#directory), [])) {
+    for (const name of attempt(() => this.#fs.readdirSync(this.#directory), [])) {
       const owner = /^([\da-f]{8}-[\da-f]{8}-[\da-f]{8})(\.sock)?$/.exec(name)?.[1];
       const path = join(this.#directory, name);
       if (owner === undefined || !owner.startsWith(this.#prefix.slice(0, 9)) || owner === basename(this.#home ?? ""))
         continue;
       if ((await this.#isAlive(owner)) || this.#isOff) continue;
-      if (name === owner && !attempt(() => fs.lstatSync(path).isDirectory(), false)) continue;
+      if (name === owner && !attempt(() => this.#fs.lstatSync(path).isDirectory(), false)) continue;
       if (name !== owner) {
         // A socket stays behind where its owner's directory has been taken over, or was never made.
-        const isOld = attempt(() => Date.now() - fs.statSync(path).mtimeMs > HEARTBEAT_MS, false);
-        if (isOld && !fs.existsSync(join(this.#directory, owner))) attempt(() => fs.rmSync(path), undefined);
+        const isOld = attempt(() => Date.now() - this.#fs.statSync(path).mtimeMs > HEARTBEAT_MS, false);
+        if (isOld && !this.#fs.existsSync(join(this.#directory, owner)))
+          attempt(() => this.#fs.rmSync(path), undefined);
         continue;
       }
       const taken = join(this.#home as string, name);
-      if (attempt(() => fs.renameSync(path, taken), "gone") === "gone") continue;
-      attempt(() => fs.rmSync(this.#socketOf(owner), { force: true }), undefined);
+      if (attempt(() => this.#fs.renameSync(path, taken), "gone") === "gone") continue;
+      attempt(() => this.#fs.rmSync(this.#socketOf(owner), { force: true }), undefined);
       yield* this.#read(taken);
     }
   }
@@ -2677,18 +2713,18 @@ class Spool {
     this.#server?.close();
     const home = this.#home;
     if (home === undefined) return;
-    attempt(() => fs.rmSync(this.#socketOf(basename(home)), { force: true }), undefined);
+    attempt(() => this.#fs.rmSync(this.#socketOf(basename(home)), { force: true }), undefined);
     // Only where it is empty.
-    attempt(() => fs.rmdirSync(home), undefined);
+    attempt(() => this.#fs.rmdirSync(home), undefined);
   }
 
   #create(batch: Batch, lines: string, cut?: [file: string, keep: number], name = this.#newName()): SpoolFile {
     this.#open();
     const path = join(this.#home as string, name);
-    const descriptor = fs.openSync(path, "ax", 0o600);
+    const descriptor = this.#fs.openSync(path, "ax", 0o600);
     // Header and events in one call: no moment lies between them.
     const text = `${JSON.stringify({ logStreamName: batch.stream.name, cut })}\n${lines}`;
-    if (fs.writeSync(descriptor, text) < Buffer.byteLength(text)) throw new Error("No space left");
+    if (this.#fs.writeSync(descriptor, text) < Buffer.byteLength(text)) throw new Error("No space left");
     return { path, descriptor };
   }
 
@@ -2699,29 +2735,29 @@ class Spool {
   /** Makes the own directory and the socket that guards it, the socket first. */
   #open(): void {
     if (this.#home !== undefined) return;
-    makeDirectory(this.#directory);
-    const { mode, uid } = fs.lstatSync(this.#directory);
+    makeDirectory(this.#fs, this.#directory);
+    const { mode, uid } = this.#fs.lstatSync(this.#directory);
     const isOurs = process.getuid === undefined || (uid === process.getuid() && (mode & 0o022) === 0);
-    if ((mode & fs.constants.S_IFMT) !== fs.constants.S_IFDIR || !isOurs) {
+    if ((mode & this.#fs.constants.S_IFMT) !== this.#fs.constants.S_IFDIR || !isOurs) {
       throw new Error("It must be a directory, no link, of this user, and writable by no other");
     }
     const name = this.#prefix + randomDigits(8);
     const socket = this.#socketOf(name);
-    this.#server = net.createServer((connection) => connection.destroy());
+    this.#server = builtin("node:net").createServer((connection) => connection.destroy());
     this.#server.on("error", (error) => {
       // Without its lock the directory would look like a dead process's.
       this.#try(() => {
-        fs.rmSync(join(this.#directory, name), { recursive: true, force: true });
+        this.#fs.rmSync(join(this.#directory, name), { recursive: true, force: true });
         throw error;
       });
     });
     this.#server.listen({ path: socket, exclusive: true }).unref();
-    attempt(() => fs.chmodSync(socket, 0o600), undefined);
+    attempt(() => this.#fs.chmodSync(socket, 0o600), undefined);
     const home = join(this.#directory, name);
-    fs.mkdirSync(home, { mode: 0o700 });
+    this.#fs.mkdirSync(home, { mode: 0o700 });
     this.#home = home;
     this.#heartbeat = setInterval(
-      () => attempt(() => fs.utimesSync(home, new Date(), new Date()), undefined),
+      () => attempt(() => this.#fs.utimesSync(home, new Date(), new Date()), undefined),
       HEARTBEAT_MS,
     );
     this.#heartbeat.unref();
@@ -2737,11 +2773,11 @@ class Spool {
 
   async #isAlive(name: string): Promise<boolean> {
     if (!name.startsWith(this.#prefix)) {
-      const { mtimeMs } = attempt(() => fs.statSync(join(this.#directory, name)), { mtimeMs: 0 });
+      const { mtimeMs } = attempt(() => this.#fs.statSync(join(this.#directory, name)), { mtimeMs: 0 });
       return Date.now() - mtimeMs < FOREIGN_TIMEOUT_MS;
     }
     return new Promise((resolve) => {
-      const connection = net.connect(this.#socketOf(name));
+      const connection = builtin("node:net").connect(this.#socketOf(name));
       connection.once("connect", () => resolve(true));
       connection.once("error", ({ code }: NodeJS.ErrnoException) =>
         resolve(code !== "ECONNREFUSED" && code !== "ENOENT"),
@@ -2753,30 +2789,31 @@ class Spool {
 
   /** Moves the files of a directory, and of one that its owner was taking over, to the own ones; gives their batches. */
   *#read(directory: string): Generator<SpooledBatch> {
-    const entries = attempt(() => fs.readdirSync(directory, { withFileTypes: true, recursive: true }), []);
+    const entries = attempt(() => this.#fs.readdirSync(directory, { withFileTypes: true, recursive: true }), []);
     const files = entries.filter((entry) => entry.isFile()).sort((a, b) => (a.name < b.name ? -1 : 1));
     const cuts = new Map<string, number>();
     const home = this.#home as string;
     const isMoved = this.#try(() => {
       for (const file of files) {
         const path = join(file.parentPath ?? file.path, file.name);
-        const { cut } = parseSpoolFile(fs.readFileSync(path, "utf8"));
+        const { cut } = parseSpoolFile(this.#fs.readFileSync(path, "utf8"));
         if (cut !== undefined) cuts.set(cut[0], Math.min(cut[1], cuts.get(cut[0]) ?? cut[1]));
       }
-      for (const file of files) fs.renameSync(join(file.parentPath ?? file.path, file.name), join(home, file.name));
+      for (const file of files)
+        this.#fs.renameSync(join(file.parentPath ?? file.path, file.name), join(home, file.name));
       for (const { name } of files) {
         const keep = cuts.get(name);
-        if (keep !== undefined) fs.appendFileSync(join(home, name), keepLine(keep));
+        if (keep !== undefined) this.#fs.appendFileSync(join(home, name), keepLine(keep));
       }
-      fs.rmSync(directory, { recursive: true, force: true });
+      this.#fs.rmSync(directory, { recursive: true, force: true });
     });
     if (!isMoved) return;
     for (const { name } of files) {
       const path = join(home, name);
-      const { logStreamName, events } = parseSpoolFile(attempt(() => fs.readFileSync(path, "utf8"), ""));
+      const { logStreamName, events } = parseSpoolFile(attempt(() => this.#fs.readFileSync(path, "utf8"), ""));
       const kept = events.slice(0, cuts.get(name));
       if (kept.length > 0) yield { logStreamName, events: kept, file: { path } };
-      else this.#try(() => fs.rmSync(path, { force: true }));
+      else this.#try(() => this.#fs.rmSync(path, { force: true }));
     }
   }
 
@@ -2823,9 +2860,9 @@ function keepLine(events: number): string {
 }
 
 /** Node's own recursion does not end where a file system takes no directories. */
-function makeDirectory(path: string): void {
+function makeDirectory(fs: typeof Fs, path: string): void {
   if (fs.existsSync(path)) return;
-  if (!fs.existsSync(dirname(path))) makeDirectory(dirname(path));
+  if (!fs.existsSync(dirname(path))) makeDirectory(fs, dirname(path));
   try {
     fs.mkdirSync(path, { mode: 0o700 });
   } catch (error) {
@@ -2867,66 +2904,75 @@ interface WinstonFormat {
   options?: unknown;
 }
 
-/** Takes what pino, winston, bunyan, morgan and pipes write. Never emits `'error'`. */
-class LogWritable extends Writable {
-  /** Set by users of winston, as on any of its transports. */
+/** What hosts set on a stream. */
+interface HostProperties {
+  /** winston, as on any of its transports. */
   level?: string;
   silent?: boolean;
   format?: WinstonFormat;
   levels?: Record<string, number>;
-  /** Set by pino before each write, because of the symbol: no line needs to be parsed for its time and level. */
+  /** pino before each write, because of the symbol: no line needs to be parsed for its time and level. */
   lastLevel?: number | undefined;
   lastTime?: string | undefined;
+}
+
+/** Takes what pino, winston, bunyan, morgan and pipes write to its stream, which never emits `'error'`. */
+class Inlet {
+  readonly stream: Writable & HostProperties;
   readonly #core: Core;
   readonly #fields: () => Fields | undefined;
   readonly #closes: boolean;
-  readonly #decoder = new StringDecoder("utf8");
+  readonly #decoder = new (builtin("node:string_decoder").StringDecoder)("utf8");
   #line = "";
   #winston: WinstonLogger | undefined;
   /** Whoever pipes heeds backpressure, so it may wait for room; other hosts only buffer without bound. */
   #mayWait: boolean;
 
   constructor(core: Core, fields: () => Fields | undefined, closes: boolean) {
-    super({ objectMode: true, decodeStrings: false });
     this.#core = core;
     this.#fields = fields;
     this.#closes = closes;
     this.#mayWait = closes;
-    Object.assign(this, { [Symbol.for("pino.metadata")]: true });
-    this.on("pipe", (source: unknown) => {
+    const stream = new (builtin("node:stream").Writable)({
+      objectMode: true,
+      decodeStrings: false,
+      write: (chunk, _encoding, callback) => this.#write(chunk, callback),
+      final: (callback) => this.#end(callback),
+    });
+    const write = stream.write.bind(stream) as (...given: unknown[]) => boolean;
+    this.stream = Object.assign(stream, {
+      [Symbol.for("pino.metadata")]: true,
+      write: (chunk: unknown, ...rest: unknown[]): boolean => {
+        if (!stream.writableEnded && chunk !== null && chunk !== undefined) return write(chunk, ...rest);
+        core.queue.drop("closed", 1, Date.now());
+        const callback = rest.at(-1);
+        if (typeof callback === "function") queueMicrotask(callback as () => void);
+        return true;
+      },
+      /** winston asks for a method of this name and calls `write`. */
+      log(record: unknown, callback?: () => void): void {
+        stream.write(record);
+        callback?.();
+      },
+      /** pino's `logger.flush(callback)`. */
+      flush: (callback?: () => void): void => void core.flush().then(() => callback?.()),
+    });
+    stream.on("pipe", (source: unknown) => {
       const winston = source as WinstonLogger;
       if (typeof winston.levels === "object") this.#winston = winston;
       else this.#mayWait = true;
     });
     // Such as that of a write after the end. Nobody is to die of it.
-    this.on("error", () => {});
+    stream.on("error", () => {});
   }
 
-  /** winston asks for a method of this name and calls `write`. */
-  log(record: unknown, callback?: () => void): void {
-    this.write(record);
-    callback?.();
-  }
-
-  /** pino's `logger.flush(callback)`. */
-  flush(callback?: () => void): void {
-    void this.#core.flush().then(() => callback?.());
-  }
-
-  override write(chunk: unknown, ...rest: unknown[]): boolean {
-    if (!this.writableEnded && chunk !== null && chunk !== undefined) return super.write(chunk, ...(rest as []));
-    this.#core.queue.drop("closed", 1, Date.now());
-    const callback = rest.at(-1);
-    if (typeof callback === "function") queueMicrotask(callback as () => void);
-    return true;
-  }
-
-  override _write(chunk: unknown, _encoding: unknown, callback: () => void): void {
+  #write(chunk: unknown, callback: () => void): void {
+    const { stream } = this;
     // Of this chunk, unless chunks may wait: then pino is ahead of it.
-    const time = this.#mayWait ? undefined : timeOf(this.lastTime);
-    const level = this.#mayWait ? undefined : levelOf(this.lastLevel);
-    this.lastTime = undefined;
-    this.lastLevel = undefined;
+    const time = this.#mayWait ? undefined : timeOf(stream.lastTime);
+    const level = this.#mayWait ? undefined : levelOf(stream.lastLevel);
+    stream.lastTime = undefined;
+    stream.lastLevel = undefined;
     if (typeof chunk === "object" && !(chunk instanceof Uint8Array)) {
       attempt(() => this.#record(chunk as WinstonRecord), undefined);
       callback();
@@ -2941,7 +2987,7 @@ class LogWritable extends Writable {
     this.#send(lines, callback, time, level);
   }
 
-  override _final(callback: () => void): void {
+  #end(callback: () => void): void {
     const { queue } = this.#core;
     const finish = () => void (this.#closes ? this.#core.close() : queue.drained()).then(() => callback());
     this.#send([this.#line + this.#decoder.end()], finish);
@@ -2974,14 +3020,15 @@ class LogWritable extends Writable {
     const text = record[WINSTON_MESSAGE];
     const isWinston = typeof record[WINSTON_LEVEL] === "string";
     if (isWinston && !this.#accepts(record)) return;
-    const formatted = this.format === undefined ? text : this.#formatted(record);
+    const { format } = this.stream;
+    const formatted = format === undefined ? text : formattedBy(format, record);
     if (isWinston) {
       if (typeof formatted !== "string") return;
       const level = levelOf(record[WINSTON_LEVEL]) ?? "info";
       this.#core.send(level, timeOf(record["timestamp"]) ?? Date.now(), formatted);
       // winston ends the process within 3 s of an exception.
       if (record["exception"] === true) this.#core.queue.hurry();
-      queueMicrotask(() => this.emit("logged", record));
+      queueMicrotask(() => this.stream.emit("logged", record));
       return;
     }
     if (isError(record)) {
@@ -2998,17 +3045,18 @@ class LogWritable extends Writable {
 
   /** winston's rule: the level of the transport, or else that of the logger. */
   #accepts(record: WinstonRecord): boolean {
-    const levels = this.levels ?? this.#winston?.levels;
-    const threshold = this.level ?? this.#winston?.level;
-    if (this.silent === true) return false;
+    const { stream } = this;
+    const levels = stream.levels ?? this.#winston?.levels;
+    const threshold = stream.level ?? this.#winston?.level;
+    if (stream.silent === true) return false;
     if (levels === undefined || threshold === undefined) return true;
     return (levels[threshold] ?? Number.POSITIVE_INFINITY) >= (levels[record[WINSTON_LEVEL] as string] ?? 0);
   }
+}
 
-  #formatted(record: WinstonRecord): unknown {
-    const result = this.format?.transform({ ...record }, this.format.options);
-    return typeof result === "object" && result !== null ? (result as WinstonRecord)[WINSTON_MESSAGE] : undefined;
-  }
+function formattedBy(format: WinstonFormat, record: WinstonRecord): unknown {
+  const result = format.transform({ ...record }, format.options);
+  return typeof result === "object" && result !== null ? (result as WinstonRecord)[WINSTON_MESSAGE] : undefined;
 }
 
 function parseObject(line: string): Fields {
@@ -3150,7 +3198,7 @@ function show(value: unknown): string {
 }
 
 function isStreamName(template: string): boolean {
-  const { length } = fillName(template).replaceAll("{date}", "YYYY-MM-DD");
+  const { length } = fillName(template, 0).replaceAll("{date}", "YYYY-MM-DD");
   return length > 0 && length <= LIMITS.maxNameLength && !/[:*]/.test(template);
 }
 
@@ -3177,7 +3225,8 @@ function isEntity({ keyAttributes = {}, attributes = {} }: NonNullable<Cloudwatc
 }
 
 function isSignals(names: unknown): boolean {
-  const canBeCaught = (name: string) => !/^SIG(KILL|STOP)$/.test(name) && Object.hasOwn(constants.signals, name);
+  const canBeCaught = (name: string) =>
+    !/^SIG(KILL|STOP)$/.test(name) && Object.hasOwn(builtin("node:os").constants.signals, name);
   return Array.isArray(names) && names.every(canBeCaught);
 }
 
@@ -3190,21 +3239,34 @@ function isThreshold(level: unknown): level is Threshold {
 }
 
 /** Fills in what is known when the logger is made; `{date}` stays. */
-function fillName(template: string): string {
-  const micros = String(process.hrtime()[1] % 1_000).padStart(3, "0");
+function fillName(template: string, madeAt: number): string {
+  const micros = () => String(process.hrtime()[1] % 1_000).padStart(3, "0");
   const values = new Map([
-    ["timestamp", new Date().toISOString().replace(/\D/g, "") + micros],
-    ["random", randomDigits(3)],
-    ["hostname", hostname()],
-    ["pid", String(process.pid)],
-    ["program", basename(process.argv[1] ?? "node").replace(/\.\w+$/, "")],
+    ["timestamp", () => new Date(madeAt).toISOString().replace(/\D/g, "") + micros()],
+    ["random", () => randomDigits(3)],
+    ["hostname", () => builtin("node:os").hostname()],
+    ["pid", () => String(process.pid)],
+    ["program", () => basename(process.argv[1] ?? "node").replace(/\.\w+$/, "")],
   ]);
-  return template.replace(/\{(\w+)\}/g, (all, name: string) => values.get(name)?.replace(/[:*]/g, "-") ?? all);
+  return template.replace(/\{(\w+)\}/g, (all, name: string) => values.get(name)?.().replace(/[:*]/g, "-") ?? all);
 }
 
 /** Digits that tell things apart, and keep no secret: loading node:crypto costs as much as all of this file. */
 function randomDigits(count: number): string {
   return String(Math.floor(Math.random() * 10 ** count)).padStart(count, "0");
+}
+
+interface Builtins {
+  "node:fs": typeof Fs;
+  "node:net": typeof net;
+  "node:os": typeof import("node:os");
+  "node:stream": typeof import("node:stream");
+  "node:string_decoder": typeof import("node:string_decoder");
+}
+
+/** Modules that not every logger needs, when one does: to import them takes half as long as all the rest of this file. */
+function builtin<Name extends keyof Builtins>(name: Name): Builtins[Name] {
+  return requireFrom(process.execPath)(name) as Builtins[Name];
 }
 
 /** Own enumerable properties of several values, those of later ones first; where one cannot be read, why. */
@@ -3317,7 +3379,7 @@ function writeStderr(text: string): void {
   const bytes = Buffer.from(text);
   for (let at = 0, refusals = 0; at < bytes.length && refusals < 1_000; ) {
     try {
-      at += fs.writeSync(2, bytes, at);
+      at += builtin("node:fs").writeSync(2, bytes, at);
     } catch (error) {
       if ((error as AnyError).code !== "EAGAIN") return;
       // The reader of a full pipe needs a moment.

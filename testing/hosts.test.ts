@@ -263,20 +263,16 @@ describe("examples", () => {
   });
 
   check("local-service.mjs prints what another program logs", async (world) => {
-    let printed = "";
-    await world.run("current", ["local-service.mjs"], {
-      onLine: async (_line, child) => {
-        child.stdout?.on("data", (text: string) => {
-          printed += text;
-        });
-        await until(() => printed.includes("AWS_SECRET_ACCESS_KEY"));
-        const env = Object.fromEntries([...printed.matchAll(/(AWS_\w+)=(\S+)/g)].map((match) => match.slice(1)));
-        await world.run("current", ["console.mjs"], { env, prints: true });
-        await until(() => printed.includes("card declined"));
+    const { stdout } = await world.run("current", ["local-service.mjs"], {
+      onLine: async (_line, child, output) => {
+        await until(() => output.stdout.includes("AWS_SECRET_ACCESS_KEY=local\n"));
+        const settings = [...output.stdout.matchAll(/(AWS_\w+)=(\S+)/g)].map((match) => match.slice(1));
+        await world.run("current", ["console.mjs"], { env: Object.fromEntries(settings), prints: true });
+        await until(() => output.stdout.includes("card declined"));
         child.kill("SIGTERM");
       },
     });
-    assert.match(printed, /^\d{4}-\S+Z my-app \d{23} \{"level":"INFO","message":"order 17 placed by Ada"\}$/m);
+    assert.match(stdout, /^\d{4}-\S+Z my-app \d{23} \{"level":"INFO","message":"order 17 placed by Ada"\}$/m);
     assert.deepEqual(world.events(), [], "it is a service of its own");
   });
 
@@ -1927,7 +1923,8 @@ interface RunOptions {
   /** The program is expected to print on stderr. */
   prints?: boolean;
   /** Called with the first line of stdout. */
-  onLine?: (line: string, child: ChildProcess) => unknown;
+  /** Gets the first line, and what has been printed so far whenever it looks. */
+  onLine?: (line: string, child: ChildProcess, output: { stdout: string }) => unknown;
 }
 
 /** A service, and what talks to it. */
@@ -2000,7 +1997,7 @@ class World {
         if (heard || end < 0 || onLine === undefined) return;
         heard = true;
         Promise.resolve()
-          .then(() => onLine(output.stdout.slice(0, end), child))
+          .then(() => onLine(output.stdout.slice(0, end), child, output))
           .catch((error: unknown) => {
             failure = error;
             child.kill("SIGKILL");

@@ -783,7 +783,9 @@ class Core {
   #formatted(draft: Draft, caller: string | undefined): string | undefined {
     try {
       const { message = "", fields, error } = this.#redaction?.draft(draft) ?? draft;
-      const event = { ...draft, message, fields: mergeFields(fields) ?? {}, ...(error !== undefined && { error }) };
+      const { timestamp, level } = draft;
+      const event: FormatEvent = { timestamp, level, message, fields: (fields && mergeFields(fields)) ?? {} };
+      if (error !== undefined) event.error = error;
       const text: unknown = this.#format?.(event, caller);
       if (typeof text === "string") return text;
       if (types.isPromise(text)) text.catch(() => {});
@@ -937,18 +939,19 @@ function compileFormat(
   const pieces = (template.includes("{message}") ? template : `${template}{message}`).split(/\{(\w+)\}/);
   const named = new Set(pieces.filter((_, index) => index % 2 === 1));
   return (event, caller) => {
-    const { timestamp, level, fields } = event;
-    const fill = (name: string): string => {
-      if (name === "timestamp") return new Date(timestamp).toISOString();
-      if (name === "level") return level.toUpperCase();
-      if (name === "caller") return caller ?? "";
-      if (name === "message") return messageWithError(event);
-      return Object.hasOwn(fields, name) ? textOf(fields[name]) : "";
-    };
-    const text = pieces.map((piece, index) => (index % 2 === 0 ? piece : fill(piece))).join("");
-    const rest = Object.entries(fields).filter(([name, value]) => !named.has(name) && value !== undefined);
+    let text = "";
+    for (const [index, piece] of pieces.entries()) text += index % 2 === 0 ? piece : filled(piece, event, caller);
+    const rest = Object.entries(event.fields).filter(([name, value]) => !named.has(name) && value !== undefined);
     return rest.length === 0 ? text : `${text} ${stringify(Object.fromEntries(rest))}`;
   };
+}
+
+function filled(name: string, event: FormatEvent, caller = ""): string {
+  if (name === "timestamp") return new Date(event.timestamp).toISOString();
+  if (name === "level") return event.level.toUpperCase();
+  if (name === "caller") return caller;
+  if (name === "message") return messageWithError(event);
+  return Object.hasOwn(event.fields, name) ? textOf(event.fields[name]) : "";
 }
 
 /** A message with its Error: the stack, then what that does not tell, such as causes and own fields. */

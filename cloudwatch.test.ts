@@ -23,6 +23,7 @@ import {
   type Stats,
 } from "./cloudwatch.js";
 import { LocalCloudWatchLogs, type LocalFault, type LocalRequest } from "./testing/local-cloudwatch.js";
+import { range } from "./testing/support.js";
 
 const GROUP = "my-app";
 const STREAM = "main";
@@ -559,6 +560,67 @@ describe("format json", () => {
       { numRuns: 400 },
     );
     await logger.close();
+  });
+
+  describe("an event of any length is whole, and counted to the byte", () => {
+    const nothing = { toJSON: () => undefined };
+    const long = '"é\u0001'.repeat(30_000);
+    const cases: [string, (inner: CloudwatchLogger) => object, unknown][] = [
+      ["many numbers", () => ({ value: range(60_000) }), { value: range(60_000) }],
+      ["many names", () => Object.fromEntries(range(9_000).map((n) => [`name "${n}"`, n])), undefined],
+      ["long texts", () => ({ value: [long, long] }), undefined],
+      [
+        "surrogates at any place",
+        () => ({ value: range(9).map((n) => "x".repeat(n) + "🚀".repeat(9_000)) }),
+        undefined,
+      ],
+      ["what is left out behind a long text", () => ({ a: [long, nothing], b: nothing }), { a: [long, null] }],
+      [
+        "what cannot be read behind a long text",
+        () => ({
+          a: Object.defineProperty({ long }, "bad", {
+            enumerable: true,
+            get() {
+              throw new Error("no");
+            },
+          }),
+        }),
+        { a: { long, bad: "[unreadable: no]" } },
+      ],
+      [
+        "values that log while they are read",
+        (inner) => ({
+          a: '"before"'.repeat(50),
+          get b() {
+            inner.info('"'.repeat(500));
+            inner.info("too long ".repeat(1_000));
+            return '"after"';
+          },
+        }),
+        { a: '"before"'.repeat(50), b: '"after"' },
+      ],
+    ];
+    for (const [title, make, fields] of cases) {
+      it(title, async () => {
+        const inner = fakeClientLogger({ overflow: "truncate", maxEventBytes: 2_000 }).logger;
+        const text = JSON.stringify({ level: "INFO", message: "m", ...((fields as object) ?? make(inner)) });
+        const bytes = Buffer.byteLength(text) + 26;
+        const { logger, sent } = fakeClientLogger({ maxEventBytes: bytes });
+        logger.info("m", make(inner));
+        logger.info("m", make(inner));
+        await logger.close();
+        assert.deepEqual(
+          sent.map(({ message }) => message === text),
+          [true, true],
+        );
+        const strict = fakeClientLogger({ maxEventBytes: bytes - 1, onLoss: () => {} }).logger;
+        assert.throws(() => strict.info("m", make(inner)), {
+          code: "ERR_OVERSIZE",
+          message: new RegExp(`: ${bytes} bytes`),
+        });
+        await Promise.all([strict.close(), inner.close()]);
+      });
+    }
   });
 
   it("numbers are written as String does", async () => {

@@ -1024,7 +1024,8 @@ const ESCAPABLE = /[^ !#-[\]-\uffff]/;
 
 /**
  * Where events are written, whichever logger they are of. That it is a constant of one size, as are the tables, halves the
- * time of each write, for V8 then knows where it is.
+ * time of each write, for V8 then knows where it is. This is the reason for state outside of any object; there is no other
+ * but the list of open loggers.
  *
  *   0 … stagedFrom … from … at     up to `from`: events of the batch `staged`, which takes many at a time, for that takes
  *                                  a tenth of the time of a log call; up to `at`: the event that is being written
@@ -3407,7 +3408,7 @@ function printable(text: string): string {
   return text.replace(CONTROL_CHARACTERS, escaped).replaceAll("\n", "\n  ");
 }
 
-/** The loggers that the end of the process concerns: the only state of this module. */
+/** The loggers that the end of the process concerns. */
 const openLoggers = new Set<Core>();
 
 function onProcessEnd(core: Core): void {

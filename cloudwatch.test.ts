@@ -1629,19 +1629,45 @@ describe("transient trouble", () => {
     const logger = w.logger();
     logger.fatal("a");
     await until(() => w.puts()[0]?.answer);
-    const longest = [100, 200, 400, 800, 1_600, 3_200, 6_400, 10_000, 10_000, 10_000];
-    for (const [index, ms] of longest.entries()) {
-      await quiet();
-      w.tick(ms - 2);
-      await quiet();
-      assert.equal(w.puts().length, index + 1, `not before ${ms} ms`);
-      w.tick(2);
-      await until(() => w.puts().length === index + 2 && w.puts().at(-1)?.answer, `retry ${index + 1}`);
-    }
+    await retriesAfter(w, [100, 200, 400, 800, 1_600, 3_200, 6_400, 10_000, 10_000, 10_000]);
     w.t.mock.method(Math, "random", () => 0);
     w.heal();
     await w.drive(logger.close());
   });
+
+  check("one that was throttled and has got through since pauses for 2 s at most", async (w) => {
+    w.clock();
+    w.service.createLogStream(GROUP, STREAM);
+    w.t.mock.method(Math, "random", () => 0.999_999);
+    const logger = w.logger();
+    w.service.options.fault = () => ({ kind: "throttle" });
+    logger.fatal("a");
+    await until(() => w.puts()[0]?.answer);
+    await quiet();
+    w.heal();
+    w.tick(100);
+    await until(() => logger.stats().delivered === 1);
+    w.service.options.fault = () => ({ kind: "throttle" });
+    logger.fatal("b");
+    await until(() => w.puts()[2]?.answer);
+    await retriesAfter(w, [100, 200, 400, 800, 1_600, 2_000, 2_000, 2_000]);
+    w.t.mock.method(Math, "random", () => 0);
+    w.heal();
+    await w.drive(logger.close());
+  });
+
+  /** Each pause is so long, and not shorter. */
+  async function retriesAfter(w: World, pausesMs: number[]): Promise<void> {
+    for (const ms of pausesMs) {
+      const { length } = w.puts();
+      await quiet();
+      w.tick(ms - 2);
+      await quiet();
+      assert.equal(w.puts().length, length, `not before ${ms} ms`);
+      w.tick(2);
+      await until(() => w.puts().length === length + 1 && w.puts().at(-1)?.answer, `a retry after ${ms} ms`);
+    }
+  }
 
   check("flush() and close() wake a waiting retry once", async (w) => {
     w.clock();

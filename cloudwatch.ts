@@ -39,7 +39,7 @@ Rooms
 
 // ═══════════════════════════════════════════════ 2 · Imports ════════════════════════════════════════════════
 
-import { AsyncLocalStorage } from "node:async_hooks";
+import type { AsyncLocalStorage } from "node:async_hooks";
 import type * as Fs from "node:fs";
 import type { Agent as HttpAgent } from "node:http";
 import { createRequire as requireFrom } from "node:module";
@@ -517,7 +517,7 @@ export class CloudwatchLogger {
    * ```
    */
   withFields<T>(fields: object, callback: () => T): T {
-    this.#scope ??= new AsyncLocalStorage();
+    this.#scope ??= new (builtin("node:async_hooks").AsyncLocalStorage)();
     return this.#scope.run(mergeFields(this.#scope.getStore(), fields), callback);
   }
 
@@ -704,7 +704,7 @@ class Core {
 
   /** From now on, it is known what callbacks of the options print. */
   watchPrinting(): void {
-    this.#reporter.scope ??= new AsyncLocalStorage();
+    this.#reporter.scope ??= new (builtin("node:async_hooks").AsyncLocalStorage)();
   }
 
   /** Whether what is printed now comes from a log call or a callback of the options. */
@@ -3261,6 +3261,7 @@ function randomDigits(count: number): string {
 }
 
 interface Builtins {
+  "node:async_hooks": typeof import("node:async_hooks");
   "node:fs": typeof Fs;
   "node:net": typeof net;
   "node:os": typeof import("node:os");

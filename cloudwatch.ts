@@ -1803,7 +1803,6 @@ class Batch {
     tail.first = this.last;
     tail.last = this.last;
     Object.assign(this, before);
-    this.#end = HEAD_BYTES + before.length;
     return tail;
   }
 
@@ -2251,7 +2250,7 @@ class Sender {
     let failures = 0;
     let backoff = 0;
     let repairs = 0;
-    const wasThrottled = this.#paceMs > this.#settings.flushIntervalMs;
+    const wasThrottled = this.#paceMs > Math.min(this.#settings.flushIntervalMs, SHARED_RETRY_MAX_MS);
     while (!this.#stopped.signal.aborted) {
       const creation = batch.stream.isFresh ? await this.#create(batch.stream) : undefined;
       const answer: PutAnswer | Trouble = creation ?? (await this.#put(batch, puts++ > 0));

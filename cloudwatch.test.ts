@@ -2025,6 +2025,30 @@ describe("entity", () => {
     for (const { input } of w.puts()) assert.deepEqual(input.entity, entity);
   });
 
+  check("an entity and names as long as may be leave the events whole", async (w) => {
+    const attributes = Object.fromEntries(range(10).map((n) => [`${n}`.repeat(250), "v".repeat(500)]));
+    const logStreamName = "ス".repeat(512);
+    const logger = w.logger({ entity: { ...entity, attributes }, logStreamName });
+    for (let n = 0; n < 50; n++) logger.info(`event ${n}`);
+    await logger.flush();
+    assert.equal(w.service.events(GROUP, logStreamName).length, 50);
+    assert.deepEqual(w.puts().at(-1)?.input.entity.attributes, attributes);
+  });
+
+  check("what follows the events has room behind events of any length", async (w) => {
+    // Around the length with which a new batch of 16 KiB, one of them for what comes before, is full to the byte.
+    const lengths = range(12, 15_312);
+    for (const length of lengths) {
+      const logger = w.logger({ format: RAW });
+      logger.info("x".repeat(length));
+      await logger.close();
+    }
+    assert.deepEqual(
+      w.messages().map((text) => text.length),
+      lengths,
+    );
+  });
+
   check("a refused entity is told, the events are delivered", async (w) => {
     w.service.createLogStream(GROUP, STREAM);
     w.service.options.fault = once("PutLogEvents", { kind: "rejectedEntity", errorType: "InvalidEntity" });

@@ -1699,7 +1699,7 @@ class LogStreams {
 }
 
 /** Room before the events of a batch, for what comes before them in the body of a request. */
-const HEAD_BYTES = 2_048;
+const HEAD_BYTES = 1_024;
 
 /** Events of one PutLogEvents: the elements of its `logEvents` as JSON, a comma behind each. */
 class Batch {

@@ -1024,8 +1024,8 @@ const ESCAPABLE = /[^ !#-[\]-\uffff]/;
 
 /**
  * Where events are written, whichever logger they are of. That it is a constant of one size, as are the tables, halves the
- * time of each write, for V8 then knows where it is. This is the reason for state outside of any object; there is no other
- * but the list of open loggers.
+ * time that the escapes of a text take, for V8 then knows where it is. This is the reason for state outside of any object;
+ * there is no other but the list of open loggers.
  *
  *   0 … stagedFrom … from … at     up to `from`: events of the batch `staged`, which takes many at a time, for that takes
  *                                  a tenth of the time of a log call; up to `at`: the event that is being written

@@ -21,8 +21,8 @@ How an event travels
                                                             │ count, bytes, age, flush, close
                                                           batch → sender → delivered | rejected | retry
                                                                               └→ stats, onError, onLoss
-An event is written once, straight into bytes of the request that will carry it: room 7 writes the JSON of an event as
-the JSON string that PutLogEvents wants, and counts its size on the way. A batch is the body of one such request.
+An event is written once, in the bytes of the request that will carry it: room 7 writes the JSON of an event as the JSON
+string that PutLogEvents wants, and counts its size on the way. A batch takes those bytes, and is the body of one request.
 
 Calls made to AWS, and the policy they need
   logs:PutLogEvents        always
@@ -33,8 +33,10 @@ Calls made to AWS, and the policy they need
 No Describe call is ever made.
 
 Rooms
-  2 imports · 3 limits · 4 types · 5 errors and reports · 6 CloudwatchLogger · 7 format · 8 size · 9 queue and batch ·
-  10 sender · 11 spool · 12 stream · 13 utilities · 14 licence
+  2 imports · 3 limits and pauses · 4 types, options and their defaults · 5 errors and reports · 6 CloudwatchLogger ·
+  7 format: JSON, text, templates, redaction, escapes · 8 size: truncate, split · 9 queue and batch: order, limits, flush ·
+  10 sender: the SDK, errors, retries, creation, gzip · 11 spool: crash safety · 12 stream: pino, winston, bunyan, pipes ·
+  13 utilities: rules of the options, printing, the end of the process · 14 licence
 */
 
 // ═══════════════════════════════════════════════ 2 · Imports ════════════════════════════════════════════════

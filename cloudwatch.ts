@@ -942,9 +942,17 @@ function compileFormat(
   const named = new Set(pieces.filter((_, index) => index % 2 === 1));
   return (event, caller) => {
     let text = "";
-    for (const [index, piece] of pieces.entries()) text += index % 2 === 0 ? piece : filled(piece, event, caller);
-    const rest = Object.entries(event.fields).filter(([name, value]) => !named.has(name) && value !== undefined);
-    return rest.length === 0 ? text : `${text} ${stringify(Object.fromEntries(rest))}`;
+    for (let index = 0; index < pieces.length; index++) {
+      const piece = pieces[index] as string;
+      text += index % 2 === 0 ? piece : filled(piece, event, caller);
+    }
+    let rest: Fields | undefined;
+    for (const name of Object.keys(event.fields)) {
+      if (named.has(name) || event.fields[name] === undefined) continue;
+      rest ??= Object.create(null) as Fields;
+      rest[name] = event.fields[name];
+    }
+    return rest === undefined ? text : `${text} ${stringify(rest)}`;
   };
 }
 
@@ -1021,8 +1029,6 @@ class Redaction {
 /** What an ASCII character becomes inside of a JSON string, and inside of a JSON string that is inside of one. */
 const ESCAPED = Array.from({ length: 128 }, (_, code) => JSON.stringify(String.fromCharCode(code)).slice(1, -1));
 const ESCAPED_TWICE = ESCAPED.map((text) => JSON.stringify(text).slice(1, -1));
-/** A text without any of these stays as it is: all but these are escaped. */
-const ESCAPABLE = /[^ !#-[\]-\uffff]/;
 
 /**
  * Where events are written, whichever logger they are of. That it is a constant of one size, as are the tables, halves the
@@ -1053,7 +1059,8 @@ let opened: EventWriter | undefined;
 const SLACK_BYTES = 1_024;
 /** Longer texts are written piece by piece; a character becomes up to seven bytes. */
 const PIECE_CHARACTERS = 4_096;
-const PLAIN = Buffer.allocUnsafeSlow(3 * (PIECE_CHARACTERS + 1));
+const PLAIN = Buffer.allocUnsafeSlow(3 * (PIECE_CHARACTERS + 1) + 8);
+const PLAIN_VIEW = new DataView(PLAIN.buffer);
 /** Shorter texts are quicker written by hand than with a call into the runtime. */
 const LONG_CHARACTERS = 40;
 
@@ -1083,11 +1090,31 @@ function setEscape(index: number, text: string, countedBytes: number): void {
   STEPS[index] = text.length + 65_536 * (text.length - countedBytes);
 }
 
-/** Writes what so many bytes of PLAIN become. Without branches, of which those on quotes would cost as much again. */
-function writeEscaped(length: number, table: number): void {
+/** Writes what so many bytes of PLAIN become. */
+function writePlain(length: number, table: number): void {
+  // What is behind the text is read as well.
+  PLAIN_VIEW.setInt32(length, SPACES);
+  PLAIN_VIEW.setInt32(length + 4, SPACES);
+  const start = at;
+  for (let index = 0; index < length; index += 8) {
+    const first = PLAIN_VIEW.getInt32(index);
+    const second = PLAIN_VIEW.getInt32(index + 4);
+    if ((escapable(first) | escapable(second)) !== 0) {
+      at = start + index;
+      writeEscaped(index, length, table);
+      return;
+    }
+    VIEW.setInt32(start + index, first);
+    VIEW.setInt32(start + index + 4, second);
+  }
+  at = start + length;
+}
+
+/** Writes what bytes of PLAIN become. Without branches, of which those on quotes would cost as much again. */
+function writeEscaped(from: number, to: number, table: number): void {
   const first = at;
   let steps = 0;
-  for (let index = 0; index < length; index++) {
+  for (let index = from; index < to; index++) {
     const byte = table + (PLAIN[index] as number);
     VIEW.setFloat64(first + (steps & 65_535), WORDS[byte] as number, true);
     steps += STEPS[byte] as number;
@@ -1095,6 +1122,15 @@ function writeEscaped(length: number, table: number): void {
   at = first + (steps & 65_535);
   escapes += steps >> 16;
 }
+
+/** Not 0 where a quote, a backslash or a control character is among four bytes: a subtraction sets its highest bit. */
+function escapable(word: number): number {
+  const quote = (word ^ 0x22222222) - 0x01010101;
+  const backslash = (word ^ 0x5c5c5c5c) - 0x01010101;
+  return ((word - SPACES) | quote | backslash) & ~word & 0x80808080;
+}
+
+const SPACES = 0x20202020;
 
 /** Writes a short text between escaped quotes; false where there is something to escape in it. */
 function writeShort(text: string): boolean {
@@ -1568,13 +1604,7 @@ function writeText(writer: EventWriter, text: string, table: number): void {
     if (end < text.length && (text.charCodeAt(end) & 0xfc00) === 0xdc00) end++;
     const piece = index === 0 && end === text.length ? text : text.slice(index, end);
     if (at + 8 * piece.length > BYTES.length - SLACK_BYTES) writer.spill();
-    const length = PLAIN.write(piece);
-    // Other scripts have many bytes, and nothing to escape.
-    if (length === piece.length || ESCAPABLE.test(piece)) writeEscaped(length, table);
-    else {
-      BYTES.set(PLAIN.subarray(0, length), at);
-      at += length;
-    }
+    writePlain(PLAIN.write(piece), table);
     index = end;
   }
 }

@@ -46,9 +46,7 @@ import type * as Fs from "node:fs";
 import type { Agent as HttpAgent } from "node:http";
 import { createRequire as requireFrom } from "node:module";
 import type * as net from "node:net";
-import { basename, dirname, join, relative } from "node:path";
 import type { Writable } from "node:stream";
-import { format as formatArguments, inspect, types } from "node:util";
 import type * as Sdk from "@aws-sdk/client-cloudwatch-logs";
 
 // ═══════════════════════════════════════════════ 3 · Limits ═════════════════════════════════════════════════
@@ -603,7 +601,8 @@ export class CloudwatchLogger {
   #capture(level: Level, values: unknown[]): void {
     // What the logger or a callback of its options prints is no event.
     if (this.#core.isPrinting() || !this.isLevelEnabled(level)) return;
-    const message = values.length === 1 ? values[0] : attempt(() => formatArguments(...values), "[unreadable]");
+    const message =
+      values.length === 1 ? values[0] : attempt(() => builtin("node:util").format(...values), "[unreadable]");
     this.#core.log("console", level, Date.now(), message, this.#context(), undefined, undefined);
   }
 
@@ -790,7 +789,7 @@ class Core {
       if (error !== undefined) event.error = error;
       const text: unknown = this.#format?.(event, caller);
       if (typeof text === "string") return text;
-      if (types.isPromise(text)) text.catch(() => {});
+      if (types().isPromise(text)) text.catch(() => {});
       throw new TypeError(`it returned ${typeof text}`);
     } catch (failure) {
       if (!this.#hasFormatFailed)
@@ -978,7 +977,7 @@ function textOf(value: unknown, redaction?: Redaction): string {
   if (typeof value === "string") return value;
   if (typeof value === "function") return attempt(() => `[Function: ${value.name}]`, "[Function]");
   if (typeof value !== "object" || value === null) return String(value);
-  if (types.isUint8Array(value)) return attempt(() => Buffer.from(value).toString(), "[unreadable]");
+  if (types().isUint8Array(value)) return attempt(() => Buffer.from(value).toString(), "[unreadable]");
   const json = stringify(value, redaction);
   return json.startsWith('"') ? attempt(() => JSON.parse(json) as string, json) : json;
 }
@@ -1026,9 +1025,17 @@ class Redaction {
   }
 }
 
-/** What an ASCII character becomes inside of a JSON string, and inside of a JSON string that is inside of one. */
-const ESCAPED = Array.from({ length: 128 }, (_, code) => JSON.stringify(String.fromCharCode(code)).slice(1, -1));
-const ESCAPED_TWICE = ESCAPED.map((text) => JSON.stringify(text).slice(1, -1));
+const LINE_BREAK = 0x0a;
+const QUOTE = 0x22;
+const COMMA = 0x2c;
+const POINT = 0x2e;
+const ZERO = 0x30;
+const COLON = 0x3a;
+const OPENING_BRACKET = 0x5b;
+const BACKSLASH = 0x5c;
+const CLOSING_BRACKET = 0x5d;
+const OPENING_BRACE = 0x7b;
+const CLOSING_BRACE = 0x7d;
 
 /**
  * Where events are written, whichever logger they are of. That it is a constant of one size, as are the tables, halves the
@@ -1077,10 +1084,14 @@ for (let index = 0; index < 512; index++) {
   WORDS[index] = (index % 256) * Number.MIN_VALUE;
   STEPS[index] = 1;
 }
-for (const [code, once] of ESCAPED.entries()) {
-  if (once.length === 1) continue;
+for (const code of [...Array(32).keys(), QUOTE, BACKSLASH]) {
+  const once = escapeOf(String.fromCharCode(code));
   setEscape(IN_JSON + code, once, 1);
-  setEscape(IN_JSON_IN_JSON + code, ESCAPED_TWICE[code] as string, once.length);
+  setEscape(IN_JSON_IN_JSON + code, escapeOf(once), once.length);
+}
+
+function escapeOf(text: string): string {
+  return JSON.stringify(text).slice(1, -1);
 }
 
 function setEscape(index: number, text: string, countedBytes: number): void {
@@ -1202,18 +1213,6 @@ function settle(): void {
 function writeByte(byte: number): void {
   BYTES[at++] = byte;
 }
-
-const LINE_BREAK = 0x0a;
-const QUOTE = 0x22;
-const COMMA = 0x2c;
-const POINT = 0x2e;
-const ZERO = 0x30;
-const COLON = 0x3a;
-const OPENING_BRACKET = 0x5b;
-const BACKSLASH = 0x5c;
-const CLOSING_BRACKET = 0x5d;
-const OPENING_BRACE = 0x7b;
-const CLOSING_BRACE = 0x7d;
 
 /** Where a writer breaks off: for strings, and for the objects around them, of which hostile values have no end. */
 interface WriterLimits {
@@ -1502,7 +1501,7 @@ function writeContainer(writer: EventWriter, value: object, key: string | number
   const json: unknown = toJSON.call(value, String(key));
   if (typeof json !== "object" || json === null) {
     // JSON has no word for an invalid date.
-    return writeValue(writer, json === null && types.isDate(value) ? String(value) : json, key);
+    return writeValue(writer, json === null && types().isDate(value) ? String(value) : json, key);
   }
   if (json !== value && isInside(writer, json)) return writeValue(writer, "[circular]", key);
   writer.ancestors[writer.depth++] = json;
@@ -1512,13 +1511,13 @@ function writeContainer(writer: EventWriter, value: object, key: string | number
 
 function writeContents(writer: EventWriter, value: object): void {
   if (Array.isArray(value)) writeArray(writer, value);
-  else if (types.isSet(value)) writeArray(writer, [...Set.prototype.values.call(value)]);
-  else if (types.isMap(value)) {
+  else if (types().isSet(value)) writeArray(writer, [...Set.prototype.values.call(value)]);
+  else if (types().isMap(value)) {
     const entries = [...Map.prototype.entries.call(value)];
     if (entries.every(([name]) => typeof name === "string")) writeBraces(writer, Object.fromEntries(entries));
     else writeArray(writer, entries);
-  } else if (types.isBoxedPrimitive(value)) writeValue(writer, (value as { valueOf(): unknown }).valueOf(), "");
-  else if (types.isRegExp(value)) writeQuoted(writer, String(value));
+  } else if (types().isBoxedPrimitive(value)) writeValue(writer, (value as { valueOf(): unknown }).valueOf(), "");
+  else if (types().isRegExp(value)) writeQuoted(writer, String(value));
   else writeBraces(writer, value);
 }
 
@@ -1712,7 +1711,7 @@ function cutAt(text: string, from: number, limitBytes: number, inJson: boolean):
   let bytes = 0;
   for (let index = from; index < text.length; ) {
     const point = text.codePointAt(index) as number;
-    if (point < 0x80) bytes += inJson ? (ESCAPED[point] as string).length : 1;
+    if (point < 0x80) bytes += inJson ? (STEPS[IN_JSON + point] as number) & 65_535 : 1;
     else bytes += point < 0x800 ? 2 : point < 0x10000 ? 3 : 4;
     if (bytes > limitBytes) return index;
     index += point < 0x10000 ? 1 : 2;
@@ -2688,6 +2687,7 @@ interface SpooledBatch {
 
 class Spool {
   readonly #fs = builtin("node:fs");
+  readonly #path = builtin("node:path");
   readonly #directory: string;
   readonly #prefix: string;
   readonly #reporter: Reporter;
@@ -2730,7 +2730,7 @@ class Spool {
     if (file === undefined || this.#isOff) return;
     this.#try(() => {
       const lines = tail.list().map((event) => `${JSON.stringify(event)}\n`);
-      const name = basename(file.path);
+      const name = this.#path.basename(file.path);
       // By name, a half comes right behind its head, and before halves of the head that were cut earlier.
       const tailName = isHalf ? `${name}-${999_999_999 - this.#files++}` : undefined;
       tail.file = this.#create(tail, lines.join(""), [name, head.events], tailName);
@@ -2759,19 +2759,23 @@ class Spool {
     if (this.#isOff || !this.#try(() => this.#open())) return;
     for (const name of attempt(() => this.#fs.readdirSync(this.#directory), [])) {
       const owner = /^([\da-f]{8}-[\da-f]{8}-[\da-f]{8})(\.sock)?$/.exec(name)?.[1];
-      const path = join(this.#directory, name);
-      if (owner === undefined || !owner.startsWith(this.#prefix.slice(0, 9)) || owner === basename(this.#home ?? ""))
+      const path = this.#path.join(this.#directory, name);
+      if (
+        owner === undefined ||
+        !owner.startsWith(this.#prefix.slice(0, 9)) ||
+        owner === this.#path.basename(this.#home ?? "")
+      )
         continue;
       if ((await this.#isAlive(owner)) || this.#isOff) continue;
       if (name === owner && !attempt(() => this.#fs.lstatSync(path).isDirectory(), false)) continue;
       if (name !== owner) {
         // A socket stays behind where its owner's directory has been taken over, or was never made.
         const isOld = attempt(() => Date.now() - this.#fs.statSync(path).mtimeMs > HEARTBEAT_MS, false);
-        if (isOld && !this.#fs.existsSync(join(this.#directory, owner)))
+        if (isOld && !this.#fs.existsSync(this.#path.join(this.#directory, owner)))
           attempt(() => this.#fs.rmSync(path), undefined);
         continue;
       }
-      const taken = join(this.#home as string, name);
+      const taken = this.#path.join(this.#home as string, name);
       if (attempt(() => this.#fs.renameSync(path, taken), "gone") === "gone") continue;
       attempt(() => this.#fs.rmSync(this.#socketOf(owner), { force: true }), undefined);
       yield* this.#read(taken);
@@ -2785,14 +2789,14 @@ class Spool {
     this.#server?.close();
     const home = this.#home;
     if (home === undefined) return;
-    attempt(() => this.#fs.rmSync(this.#socketOf(basename(home)), { force: true }), undefined);
+    attempt(() => this.#fs.rmSync(this.#socketOf(this.#path.basename(home)), { force: true }), undefined);
     // Only where it is empty.
     attempt(() => this.#fs.rmdirSync(home), undefined);
   }
 
   #create(batch: Batch, lines: string, cut?: [file: string, keep: number], name = this.#newName()): SpoolFile {
     this.#open();
-    const path = join(this.#home as string, name);
+    const path = this.#path.join(this.#home as string, name);
     const descriptor = this.#fs.openSync(path, "ax", 0o600);
     // Header and events in one call: no moment lies between them.
     const text = `${JSON.stringify({ logStreamName: batch.stream.name, cut })}\n${lines}`;
@@ -2819,13 +2823,13 @@ class Spool {
     this.#server.on("error", (error) => {
       // Without its lock the directory would look like a dead process's.
       this.#try(() => {
-        this.#fs.rmSync(join(this.#directory, name), { recursive: true, force: true });
+        this.#fs.rmSync(this.#path.join(this.#directory, name), { recursive: true, force: true });
         throw error;
       });
     });
     this.#server.listen({ path: socket, exclusive: true }).unref();
     attempt(() => this.#fs.chmodSync(socket, 0o600), undefined);
-    const home = join(this.#directory, name);
+    const home = this.#path.join(this.#directory, name);
     this.#fs.mkdirSync(home, { mode: 0o700 });
     this.#home = home;
     this.#heartbeat = setInterval(
@@ -2838,14 +2842,14 @@ class Spool {
   /** The path of a socket may have about 100 characters; the shorter way to it is taken. */
   #socketOf(name: string): string {
     if (process.platform === "win32") return `\\\\.\\pipe\\cwlogger-${name}`;
-    const path = join(this.#directory, `${name}.sock`);
-    const fromHere = relative(process.cwd(), path);
+    const path = this.#path.join(this.#directory, `${name}.sock`);
+    const fromHere = this.#path.relative(process.cwd(), path);
     return fromHere.length < path.length ? fromHere : path;
   }
 
   async #isAlive(name: string): Promise<boolean> {
     if (!name.startsWith(this.#prefix)) {
-      const { mtimeMs } = attempt(() => this.#fs.statSync(join(this.#directory, name)), { mtimeMs: 0 });
+      const { mtimeMs } = attempt(() => this.#fs.statSync(this.#path.join(this.#directory, name)), { mtimeMs: 0 });
       return Date.now() - mtimeMs < FOREIGN_TIMEOUT_MS;
     }
     return new Promise((resolve) => {
@@ -2867,21 +2871,21 @@ class Spool {
     const home = this.#home as string;
     const isMoved = this.#try(() => {
       for (const file of files) {
-        const path = join(file.parentPath ?? file.path, file.name);
+        const path = this.#path.join(file.parentPath ?? file.path, file.name);
         const { cut } = parseSpoolFile(this.#fs.readFileSync(path, "utf8"));
         if (cut !== undefined) cuts.set(cut[0], Math.min(cut[1], cuts.get(cut[0]) ?? cut[1]));
       }
       for (const file of files)
-        this.#fs.renameSync(join(file.parentPath ?? file.path, file.name), join(home, file.name));
+        this.#fs.renameSync(this.#path.join(file.parentPath ?? file.path, file.name), this.#path.join(home, file.name));
       for (const { name } of files) {
         const keep = cuts.get(name);
-        if (keep !== undefined) this.#fs.appendFileSync(join(home, name), keepLine(keep));
+        if (keep !== undefined) this.#fs.appendFileSync(this.#path.join(home, name), keepLine(keep));
       }
       this.#fs.rmSync(directory, { recursive: true, force: true });
     });
     if (!isMoved) return;
     for (const { name } of files) {
-      const path = join(home, name);
+      const path = this.#path.join(home, name);
       const { logStreamName, events } = parseSpoolFile(attempt(() => this.#fs.readFileSync(path, "utf8"), ""));
       const kept = events.slice(0, cuts.get(name));
       if (kept.length > 0) yield { logStreamName, events: kept, file: { path } };
@@ -2934,7 +2938,7 @@ function keepLine(events: number): string {
 /** Node's own recursion does not end where a file system takes no directories. */
 function makeDirectory(fs: typeof Fs, path: string): void {
   if (fs.existsSync(path)) return;
-  if (!fs.existsSync(dirname(path))) makeDirectory(fs, dirname(path));
+  makeDirectory(fs, builtin("node:path").dirname(path));
   try {
     fs.mkdirSync(path, { mode: 0o700 });
   } catch (error) {
@@ -3265,7 +3269,7 @@ function refuse(Kind: new (text: string) => Error, name: string, rule: string, v
 }
 
 function show(value: unknown): string {
-  const inspected = () => inspect(value, { depth: 1, breakLength: Infinity });
+  const inspected = () => builtin("node:util").inspect(value, { depth: 1, breakLength: Infinity });
   return attempt(typeof value === "string" ? () => JSON.stringify(value) : inspected, "a hostile value").slice(0, 200);
 }
 
@@ -3318,7 +3322,13 @@ function fillName(template: string, madeAt: number): string {
     ["random", () => randomDigits(3)],
     ["hostname", () => builtin("node:os").hostname()],
     ["pid", () => String(process.pid)],
-    ["program", () => basename(process.argv[1] ?? "node").replace(/\.\w+$/, "")],
+    [
+      "program",
+      () =>
+        builtin("node:path")
+          .basename(process.argv[1] ?? "node")
+          .replace(/\.\w+$/, ""),
+    ],
   ]);
   return template.replace(/\{(\w+)\}/g, (all, name: string) => values.get(name)?.().replace(/[:*]/g, "-") ?? all);
 }
@@ -3333,14 +3343,21 @@ interface Builtins {
   "node:fs": typeof Fs;
   "node:net": typeof net;
   "node:os": typeof import("node:os");
+  "node:path": typeof import("node:path");
   "node:stream": typeof import("node:stream");
   "node:string_decoder": typeof import("node:string_decoder");
+  "node:util": typeof import("node:util");
 }
+
+const loaded: { [Name in keyof Builtins]?: Builtins[Name] } = {};
 
 /** Modules that not every logger needs, when one does: to import them takes half as long as all the rest of this file. */
 function builtin<Name extends keyof Builtins>(name: Name): Builtins[Name] {
-  return requireFrom(process.execPath)(name) as Builtins[Name];
+  loaded[name] ??= requireFrom(process.execPath)(name) as Builtins[Name];
+  return loaded[name] as Builtins[Name];
 }
+
+const types = () => builtin("node:util").types;
 
 /** Own enumerable properties of several values, those of later ones first; where one cannot be read, why. */
 function mergeFields(...layers: (object | undefined)[]): Fields | undefined {
@@ -3382,7 +3399,9 @@ function isError(value: unknown): value is Error {
   if (typeof value !== "object" || value === null) return false;
   try {
     // Most values are plain objects, of which this is known at once.
-    return Object.getPrototypeOf(value) !== Object.prototype && (value instanceof Error || types.isNativeError(value));
+    return (
+      Object.getPrototypeOf(value) !== Object.prototype && (value instanceof Error || types().isNativeError(value))
+    );
   } catch {
     return false;
   }
@@ -3395,7 +3414,7 @@ function isRecord(value: unknown): value is object {
     const prototype: unknown = Object.getPrototypeOf(value);
     if (prototype === Object.prototype || prototype === null) return true;
     if (Array.isArray(value) || ArrayBuffer.isView(value) || isError(value)) return false;
-    if (types.isMap(value) || types.isSet(value) || types.isRegExp(value) || types.isBoxedPrimitive(value))
+    if (types().isMap(value) || types().isSet(value) || types().isRegExp(value) || types().isBoxedPrimitive(value))
       return false;
     return typeof (value as { toJSON?: unknown }).toJSON !== "function";
   } catch {

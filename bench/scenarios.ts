@@ -47,7 +47,7 @@ const WIRE: Column = { title: "bytes/event on the wire", figure: "wireBytesPerEv
 export function scenariosOf(isQuick: boolean, rounds: number): Scenario[] {
   const events = isQuick ? 100_000 : 300_000;
   const fewerEvents = isQuick ? 50_000 : 150_000;
-  const warmUp = 20_000;
+  const warmUp = 100_000;
 
   const burst = (
     candidate: CandidateName,

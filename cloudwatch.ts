@@ -2257,7 +2257,9 @@ class Sender {
   readonly #logGroupName: string;
   readonly #settings: Settings;
   readonly #reporter: Reporter;
-  readonly #stopped = new AbortController();
+  #isStopped = false;
+  /** Of the requests that are under way. */
+  readonly #aborts = new Set<AbortController>();
   /** What the client signs with, once a request has failed: no report is to repeat it. */
   #secrets: string[] = [];
   #client: Client | undefined;
@@ -2303,8 +2305,9 @@ class Sender {
   /** Gives up what is under way. Returns the trouble that held it up, if any. */
   stop(): Error | undefined {
     const { client } = this.#settings;
-    this.#stopped.abort();
+    this.#isStopped = true;
     this.wake();
+    for (const abort of this.#aborts) abort.abort();
     if (client === undefined)
       attempt(() => (this.#client as Sdk.CloudWatchLogsClient | undefined)?.destroy(), undefined);
     return this.#trouble?.cause;
@@ -2319,14 +2322,14 @@ class Sender {
     let backoff = 0;
     let repairs = 0;
     const wasThrottled = this.#paceMs > Math.min(this.#settings.flushIntervalMs, SHARED_RETRY_MAX_MS);
-    while (!this.#stopped.signal.aborted) {
+    while (!this.#isStopped) {
       const creation = batch.stream.isFresh ? await this.#create(batch.stream) : undefined;
       const answer: PutAnswer | Trouble = creation ?? (await this.#put(batch, puts++ > 0));
       if (!("verdict" in answer)) {
         this.#trouble = undefined;
         return { kind: "stored", rejected: this.#rejectedOf(answer, batch.events) };
       }
-      if (this.#stopped.signal.aborted) break;
+      if (this.#isStopped) break;
       if (answer.verdict === "accepted") return { kind: "stored", rejected: [] };
       if (answer.verdict === "invalid") return { kind: "invalid", cause: this.#clean(answer.error) };
       const isMissing: boolean = answer.verdict === "missing";
@@ -2507,7 +2510,7 @@ class Sender {
     try {
       await this.#request((sdk) => new sdk.PutRetentionPolicyCommand({ logGroupName, retentionInDays }));
     } catch (error) {
-      if (!this.#stopped.signal.aborted && /transient|throttled/.test(verdictOf(error))) {
+      if (!this.#isStopped && /transient|throttled/.test(verdictOf(error))) {
         void this.#pause(tries, RETRY_MAX_MS).then(() => this.#retain(retentionInDays, tries + 1));
       } else {
         this.#report("ERR_LOG_GROUP", `The retention policy of log group ${logGroupName} was not set`, error);
@@ -2518,9 +2521,8 @@ class Sender {
   /** One request, given up after REQUEST_TIMEOUT_MS or when the sender stops. */
   async #request(command: (sdk: SdkModule) => object): Promise<unknown> {
     const abort = new AbortController();
-    const stop = () => abort.abort();
-    const timer = setTimeout(stop, REQUEST_TIMEOUT_MS).unref();
-    this.#stopped.signal.addEventListener("abort", stop);
+    const timer = setTimeout(() => abort.abort(), REQUEST_TIMEOUT_MS).unref();
+    this.#aborts.add(abort);
     const late = new Promise<never>((_, reject) => {
       const error = Object.assign(new Error(`No answer within ${REQUEST_TIMEOUT_MS} ms`), { name: "TimeoutError" });
       abort.signal.addEventListener("abort", () => reject(error));
@@ -2530,7 +2532,7 @@ class Sender {
       return await Promise.race([this.#send(command, abort.signal), late]);
     } finally {
       clearTimeout(timer);
-      this.#stopped.signal.removeEventListener("abort", stop);
+      this.#aborts.delete(abort);
     }
   }
 
@@ -2615,7 +2617,7 @@ class Sender {
       const wake = () => end(true);
       const timer = setTimeout(() => end(false), ms).unref();
       this.#pauses.add(wake);
-      if (this.#stopped.signal.aborted) wake();
+      if (this.#isStopped) wake();
     });
   }
 }

@@ -623,6 +623,52 @@ describe("format json", () => {
     }
   });
 
+  it("a character that needs an escape gets it at any place of a text", async () => {
+    const characters = [...range(0x100), 0x2028, 0x3042, 0xd800, 0xdfff, 0xffff].map((code) =>
+      String.fromCharCode(code),
+    );
+    const texts = characters.flatMap((one) =>
+      range(20).map((place) => `${"x".repeat(place)}${one}${"y".repeat(45 + (place % 9))}${one}`),
+    );
+    for (const format of ["json", "{message}"]) {
+      const { logger, sent } = fakeClientLogger({ format, maxQueueBytes: 2 ** 26 });
+      for (const text of texts) logger.info(text);
+      await logger.close();
+      const expected = texts.map((text) => Buffer.from(text).toString());
+      const asSent = (message: string) => (format === "json" ? JSON.stringify({ level: "INFO", message }) : message);
+      assert.deepEqual(
+        sent.map(({ message }) => message),
+        expected.map(asSent),
+      );
+    }
+  });
+
+  it("names are themselves, in whatever order they come again", async () => {
+    const { logger, sent } = fakeClientLogger();
+    // Of all lengths around those that are remembered, many of them alike at the places that are looked at.
+    const names = range(40).flatMap((length) => [
+      `a${"-".repeat(length)}`,
+      `a${"-".repeat(length)}b`,
+      `é${".".repeat(length)}`,
+      `"${".".repeat(length)}`,
+    ]);
+    await fc.assert(
+      fc.asyncProperty(fc.shuffledSubarray(["", ...names], { minLength: 1 }), async (some) => {
+        sent.length = 0;
+        const fields = Object.fromEntries(some.map((name, index) => [name, index]));
+        for (let times = 0; times < 3; times++) logger.info("m", { value: fields, ...fields });
+        await logger.flush();
+        const expected = JSON.stringify({ level: "INFO", message: "m", value: fields, ...fields });
+        assert.deepEqual(
+          sent.map(({ message }) => message),
+          [expected, expected, expected],
+        );
+      }),
+      { numRuns: 200 },
+    );
+    await logger.close();
+  });
+
   it("numbers are written as String does", async () => {
     const { logger, sent } = fakeClientLogger();
     const decimals = fc

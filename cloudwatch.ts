@@ -1040,7 +1040,7 @@ const CLOSING_BRACE = 0x7d;
 /**
  * Where events are written, whichever logger they are of. That it is a constant of one size, as are the tables, halves the
  * time that the escapes of a text take, for V8 then knows where it is. This is the reason for state outside of any object;
- * there is no other but the list of open loggers.
+ * there is no other but names and modules to remember, and the list of open loggers.
  *
  *   0 … stagedFrom … from … at     up to `from`: events of the batch `staged`, which takes many at a time, for that takes
  *                                  a tenth of the time of a log call; up to `at`: the event that is being written
@@ -1058,7 +1058,7 @@ let escapes = 0;
 let softEnd = 0;
 /** Whose event it is. */
 let active: EventWriter | undefined;
-/** What the events of this writer begin with, which those of a burst share. */
+/** What the events of this writer begin with, which those of a burst share: ASCII, which as a number is never NaN. */
 const OPENING = new Float64Array(16);
 let opened: EventWriter | undefined;
 
@@ -1355,8 +1355,6 @@ class EventWriter {
       this.start = at - from;
       if (level !== undefined) writeAscii(`{\\"level\\":\\"${level.toUpperCase()}\\"`);
       this.opening = at - from;
-      // The rest of the last word: what was there before could be no number.
-      VIEW.setFloat64(at, 0);
       for (let word = 0; 8 * word < this.opening; word++) OPENING[word] = VIEW.getFloat64(from + 8 * word, true);
       this.timestamp = timestamp;
       this.level = level;
@@ -1600,11 +1598,10 @@ function learnName(writer: EventWriter, name: string, place: number): void {
   // Only names of up to 27 characters that need no escapes, in which 32 bytes are enough.
   if (at - start !== name.length + 5 || name.length > 27) return;
   NAMES[place] = name;
-  // What was there before could be no number.
-  VIEW.setFloat64(at, 0);
   for (let word = 0; word < 4; word++) NAME_WORDS[4 * place + word] = VIEW.getFloat64(start + 8 * word);
 }
 
+/** By place: names, what they become, and the place of the name that came next the last time. */
 const NAMES: (string | undefined)[] = Array.from({ length: 256 }, () => undefined);
 const NAME_WORDS = new Float64Array(1_024);
 const FOLLOWING = new Int32Array(256);

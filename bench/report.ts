@@ -5,6 +5,7 @@ import { cpus, release, totalmem, type } from "node:os";
 import { join } from "node:path";
 import { CANDIDATES, candidateOf } from "./candidates.ts";
 import { type Goal, goalsOf } from "./goals.ts";
+import { WHOSE } from "./profile.ts";
 import type { Measurement, Scenario } from "./scenarios.ts";
 import type { Figures } from "./worker.ts";
 
@@ -16,6 +17,9 @@ export interface Row {
 }
 
 export type Results = Map<string, { scenario: Scenario; rows: Map<string, Row> }>;
+
+/** Percent of the time by whose it was, for each profiled scenario. */
+export type Profiles = Map<string, Map<string, number>>;
 
 export interface Spread {
   median: number;
@@ -41,7 +45,7 @@ export function spreadOf(values: number[]): Spread | undefined {
 }
 
 /** Writes the three files into `folder` and returns the text of RESULTS.md. */
-export function writeReport(folder: string, results: Results, run: Run): string {
+export function writeReport(folder: string, results: Results, profiles: Profiles, run: Run): string {
   addOverIdle(results);
   const goals = goalsOf(results);
   const about = describeRun(run);
@@ -60,6 +64,7 @@ export function writeReport(folder: string, results: Results, run: Run): string 
     "",
     ...table(["", "goal", "target", "measured", "by CPU time", ""], goals.map(goalCells)),
     "",
+    ...profileText(profiles),
     ...[...results.values()].flatMap(({ scenario, rows }) => scenarioText(scenario, [...rows.values()])),
     "## Settings",
     "",
@@ -113,6 +118,16 @@ function scenarioText({ title, text, columns }: Scenario, rows: Row[]): string[]
   ]);
   const rounds = Math.max(0, ...rows.map((row) => row.rounds.length));
   return [`## ${title}`, "", `${text} Rounds: ${rounds}.`, "", ...table(header, cells), ""];
+}
+
+function profileText(profiles: Profiles): string[] {
+  if (profiles.size === 0) return [];
+  const rows = WHOSE.map((what) => [
+    what,
+    ...[...profiles.values()].map((shares) => `${number(shares.get(what) ?? 0, 0)} %`),
+  ]);
+  const text = "Of one more burst of cwlogger with a CPU profile, without what Node.js takes to load modules.";
+  return ["## Where the time goes", "", text, "", ...table(["", ...profiles.keys()], rows), ""];
 }
 
 /** What became of the events, the worst of all rounds; nothing for what ships nothing. */

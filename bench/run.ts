@@ -1,7 +1,7 @@
 /**
  * The benchmark: `npm run bench`. With ` -- ` between: `--quick` (a minute), `--only burst,calls` (scenarios),
  * `--row cwlogger --row "plain SDK logger"` (rows), `--rounds 9`,
- * `--profile` (a .cpuprofile of every measured process into bench/dist/profiles).
+ * `--profile` (where the time of a burst goes, and a .cpuprofile of each in bench/dist/profiles).
  *
  * Each measurement is a process of its own, pinned to one CPU, that logs into a local CloudWatch Logs in another
  * process on another CPU. Rounds are interleaved: every candidate of every scenario is measured once before any is
@@ -15,7 +15,8 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { type BuildOptions, build } from "esbuild";
 import { candidateOf } from "./candidates.ts";
-import { type Results, type Row, writeReport } from "./report.ts";
+import { sharesOf } from "./profile.ts";
+import { type Profiles, type Results, type Row, writeReport } from "./report.ts";
 import { type Measurement, type Scenario, scenariosOf } from "./scenarios.ts";
 import type { Arrival, Order } from "./server.ts";
 import type { Answer, Figures, Task } from "./worker.ts";
@@ -24,6 +25,13 @@ import type { Answer, Figures, Task } from "./worker.ts";
 const FULL_ROUNDS = 5;
 /** A measurement that takes longer is given up and noted. */
 const MEASUREMENT_TIMEOUT_MS = 180_000;
+/** Scenarios of which one row is profiled. */
+const PROFILED = new Map([
+  ["burst", "cwlogger"],
+  ["text", "cwlogger"],
+  ["classes", "cwlogger: CJK"],
+  ["spool", "cwlogger, spoolDirectory"],
+]);
 
 const { values: flags } = parseArgs({
   options: {
@@ -76,9 +84,10 @@ async function main(): Promise<void> {
     }
   }
   const command = ["npm run bench", ...(process.argv.length > 2 ? ["--", ...process.argv.slice(2)] : [])].join(" ");
-  const isFull = !flags.quick && !only && !wanted && !flags.profile && rounds >= FULL_ROUNDS;
+  const isFull = !flags.quick && !only && !wanted && rounds >= FULL_ROUNDS;
+  const profiles = isFull || flags.profile ? await profileAll(scenarios) : new Map();
   const target = isFull ? folder : dist; // only a full run replaces the results in the repository
-  console.log(writeReport(target, results, { command, startedAt, isPinned }));
+  console.log(writeReport(target, results, profiles, { command, startedAt, isPinned }));
   console.error(`Written to ${target}`);
 }
 
@@ -94,7 +103,23 @@ async function addRound(results: Results, scenario: Scenario, measurement: Measu
   }
 }
 
-async function measure(measurement: Measurement): Promise<Figures> {
+/** Once more with a profile, which costs time of its own: bursts of cwlogger, of the kinds whose goals are hardest. */
+async function profileAll(scenarios: Scenario[]): Promise<Profiles> {
+  const folder = join(dist, "profiles");
+  rmSync(folder, { recursive: true, force: true });
+  const profiles: Profiles = new Map();
+  for (const { name, title, measurements } of scenarios) {
+    const row = PROFILED.get(name);
+    const measurement = measurements.find((one) => one.row === row);
+    if (measurement === undefined) continue;
+    const path = join(folder, `${name}.cpuprofile`);
+    await measure(measurement, ["--cpu-prof", `--cpu-prof-dir=${folder}`, `--cpu-prof-name=${name}.cpuprofile`]);
+    profiles.set(name === "classes" ? "CJK" : title, sharesOf(path));
+  }
+  return profiles;
+}
+
+async function measure(measurement: Measurement, nodeOptions: string[] = []): Promise<Figures> {
   const { candidate, task: given, module, service = {}, hasTls, hasSpool } = measurement;
   if (hasTls && !tls) throw new Error("not available: no openssl to make a certificate");
   const { maxEvents = Infinity, role } = candidateOf(candidate);
@@ -115,7 +140,7 @@ async function measure(measurement: Measurement): Promise<Figures> {
   const { endpoint } = await order<{ endpoint: string }>({ op: "start", kind: task.kind, events, options });
   try {
     if (module !== undefined) return measureStart(module, endpoint);
-    const figures = await runTask({ ...task, endpoint });
+    const figures = await runTask({ ...task, endpoint }, nodeOptions);
     const isChecked = role !== "limit" && (task.mode === "burst" || task.mode === "steady");
     if (!isChecked) return figures;
     const { firstViolation, ...arrival } = await order<Arrival>({ op: "stop" });
@@ -127,8 +152,8 @@ async function measure(measurement: Measurement): Promise<Figures> {
 }
 
 /** Runs a measured process and returns its figures. */
-function runTask(task: Task): Promise<Figures> {
-  const child = startProcess("worker.mjs", 1, [JSON.stringify(task)]);
+function runTask(task: Task, nodeOptions: string[]): Promise<Figures> {
+  const child = startProcess("worker.mjs", 1, [JSON.stringify(task)], nodeOptions);
   let errors = "";
   child.stderr?.on("data", (chunk) => {
     errors = (errors + chunk).slice(0, 2_000);
@@ -159,15 +184,14 @@ function order<T>(what: Order): Promise<T> {
   });
 }
 
-function startProcess(file: string, cpu: 0 | 1, given: string[]): ChildProcess {
-  const [program = "", ...rest] = pinned(cpu, [file, ...given]);
+function startProcess(file: string, cpu: 0 | 1, given: string[], nodeOptions: string[] = []): ChildProcess {
+  const [program = "", ...rest] = pinned(cpu, [file, ...given], nodeOptions);
   return spawn(program, rest, { stdio: ["ignore", devNull, "pipe", "ipc"], env });
 }
 
 /** The service runs on the first CPU, what is measured on the last. */
-function pinned(cpu: 0 | 1, [file = "", ...given]: string[]): string[] {
-  const profile = flags.profile && file === "worker.mjs" ? ["--cpu-prof", `--cpu-prof-dir=${dist}/profiles`] : [];
-  const node = [process.execPath, "--expose-gc", ...profile, join(dist, file), ...given];
+function pinned(cpu: 0 | 1, [file = "", ...given]: string[], nodeOptions: string[] = []): string[] {
+  const node = [process.execPath, "--expose-gc", ...nodeOptions, join(dist, file), ...given];
   return isPinned ? ["taskset", "-c", String(cpu === 0 ? 0 : availableParallelism() - 1), ...node] : node;
 }
 

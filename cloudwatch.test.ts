@@ -746,6 +746,7 @@ describe("format text, template and function", () => {
     ["{level}: {func}: ", ["hello", { other: 1 }], 'INFO: : hello {"other":1}'],
     ["{a}-{b} {message}!", ["m", { a: 1, b: { c: [2] } }], '1-{"c":[2]} m!'],
     ["{message} {message} ", ["m"], "m m "],
+    ["{message}", ["m", { a: undefined }], "m"],
     ["no placeholder ", ["m"], "no placeholder m"],
   ];
   for (const [format, args, text] of templates) {

@@ -111,7 +111,7 @@ async function burst(): Promise<Figures> {
 
 // ── Steady ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** So many events per second, evenly, for so many seconds after one that is not measured. */
+/** So many events per second, evenly, for so many seconds after some that are not measured. */
 async function steady(): Promise<Figures> {
   const { perSecond = 1_000, seconds = 2 } = task;
   const pool = makePool(task.kind);

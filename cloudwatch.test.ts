@@ -204,8 +204,9 @@ describe("options", () => {
     const child = await run(
       `const errors = [];
        const logger = new CloudwatchLogger("g", { ...options, logStreamName: "s", onError: (e) => errors.push(e.message) });
-       logger.info("kept");
-       await logger.flush(500);
+       logger.fatal("kept");
+       while (errors.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+       await logger.flush(50);
        console.log(JSON.stringify({ errors, pending: logger.stats().pending }));
        await logger.close(0);`,
       { withoutSdk: true },
@@ -1758,35 +1759,39 @@ describe("transient trouble", () => {
     await w.drive(logger.close(Infinity));
   });
 
-  for (const [chance, share] of [
-    [0, 0.5],
-    [0.5, 0.75],
-    [1 - 2 ** -53, 1],
+  for (const [chance, pauseMs] of [
+    [0, 300],
+    [0.5, 450],
+    [1 - 2 ** -53, 600],
   ] as const) {
-    check(`throttled: flush() and close() shorten the pause to ${share} of 1.5 s at most`, async (w) => {
+    check(`throttled: flush() and close() shorten the pause to ${pauseMs} ms by chance`, async (w) => {
       const logger = await refused(w, chance, { kind: "throttle" }, { flushIntervalMs: 1_024 });
       await retriesAfter(
         w,
         PACE_MS.slice(0, 6).map((ms) => ms * (0.5 + chance)),
       );
       await w.settled();
-      for (const end of ["flush", "close"] as const) {
-        const ending = tracked(logger[end](Infinity));
-        // The pause that is under way, and those after it.
-        await retriesAfter(w, [1_500 * share, 1_500 * share]);
-        await w.settled();
-        assert.equal(ending(), undefined);
-      }
+      // The pause that is under way, and those after it.
+      const flushing = tracked(logger.flush(Infinity));
+      await retriesAfter(w, [pauseMs, pauseMs, pauseMs]);
+      await w.settled();
+      assert.equal(flushing(), undefined);
+      // Both wait for the same try.
+      w.tick(pauseMs - 1);
+      const closing = tracked(logger.close(Infinity));
+      await retriesAfter(w, [1, pauseMs]);
+      await w.settled();
       w.heal();
-      await retriesAfter(w, [1_500 * share]);
-      await until(() => logger.stats().delivered === 1);
+      await retriesAfter(w, [pauseMs]);
+      await until(closing);
+      assert.deepEqual([flushing()?.delivered, closing()?.delivered], [1, 1]);
     });
   }
 
-  check("throttled: a shorter pause is shortened too while flush() waits", async (w) => {
+  check("throttled: a pause that is shorter anyway stays while flush() waits", async (w) => {
     const logger = await refused(w, 0.5, { kind: "throttle" }, { flushIntervalMs: 100 });
-    void logger.flush();
-    await retriesAfter(w, [75, 1.5 * 75]);
+    void logger.flush(Infinity);
+    await retriesAfter(w, [100, 150, 225, 337.5, 450, 450]);
     w.heal();
     await w.drive(logger.close(Infinity));
   });
@@ -1946,6 +1951,93 @@ describe("configuration trouble", () => {
     await w.pass(31_000, 2_000);
     assert.equal(logger.stats().delivered, 1);
     assert.deepEqual(w.losses, []);
+  });
+});
+
+describe("configuration trouble at the end", () => {
+  check("close() does not wait for what waiting cannot mend", async (w) => {
+    w.clock();
+    w.service.createLogStream(GROUP, STREAM);
+    w.fault = () => ({ kind: "error", name: "AccessDeniedException" });
+    const logger = w.logger();
+    for (const text of ["a", "b"]) logger.info(text);
+    logger.fatal("c");
+    await until(() => w.puts()[0]?.answer);
+    await w.settled();
+    const closing = tracked(logger.close());
+    await until(closing);
+    // One more try, as things may have changed since the last one.
+    assert.deepEqual([w.puts().length, closing()?.droppedReasons.unsent], [2, 3]);
+    assert.deepEqual(
+      w.losses.map(({ reason, count, cause }) => [reason, count, cause?.name]),
+      [["unsent", 3, "AccessDeniedException"]],
+    );
+  });
+
+  check("close() delivers where the trouble has been mended since", async (w) => {
+    w.clock();
+    w.service.createLogStream(GROUP, STREAM);
+    w.fault = once("PutLogEvents", { kind: "error", name: "AccessDeniedException" });
+    const logger = w.logger();
+    logger.fatal("a");
+    await until(() => w.puts()[0]?.answer);
+    await w.settled();
+    const closing = tracked(logger.close());
+    await until(closing);
+    assert.deepEqual([closing()?.delivered, w.losses], [1, []]);
+  });
+
+  check("a try that began before close() does not count", async (w) => {
+    w.clock();
+    w.service.createLogStream(GROUP, STREAM);
+    w.service.options.delayMs = 50;
+    w.fault = once("PutLogEvents", { kind: "error", name: "AccessDeniedException" });
+    const logger = w.logger();
+    logger.fatal("a");
+    await until(() => w.puts().length === 1);
+    const closing = tracked(logger.close());
+    await until(closing);
+    assert.deepEqual([closing()?.delivered, w.losses], [1, []]);
+  });
+
+  check("close() waits for other trouble, and for a log group that is missing does not", async (w) => {
+    w.clock();
+    w.t.mock.method(Math, "random", () => 0.1);
+    const logger = w.logger({ createLogGroup: false });
+    logger.info("a");
+    const closing = tracked(logger.close());
+    await until(closing);
+    assert.equal(closing()?.droppedReasons.unsent, 1);
+    w.service.createLogStream(GROUP, STREAM);
+    for (const fault of [
+      { kind: "throttle" },
+      { kind: "html" },
+      { kind: "reset", stored: false },
+    ] satisfies LocalFault[]) {
+      w.fault = () => fault;
+      const patient = w.logger();
+      patient.info(fault.kind);
+      const waiting = tracked(patient.close());
+      await w.pass(6_000, 1_000);
+      assert.equal(waiting(), undefined);
+      w.heal();
+      await w.pass(1_500, 500);
+      assert.equal(waiting()?.delivered, 1);
+    }
+  });
+
+  check("flush() goes on waiting", async (w) => {
+    w.clock();
+    w.service.createLogStream(GROUP, STREAM);
+    w.fault = () => ({ kind: "error", name: "AccessDeniedException" });
+    const logger = w.logger();
+    logger.info("a");
+    const flushing = tracked(logger.flush(100_000));
+    await w.pass(60_000, 5_000);
+    assert.equal(flushing(), undefined);
+    w.heal();
+    await w.pass(31_000, 1_000);
+    assert.equal(flushing()?.delivered, 1);
   });
 });
 
@@ -2199,6 +2291,105 @@ describe("entity", () => {
   });
 });
 
+describe("compress", () => {
+  const text = "a long and repetitive message ".repeat(100);
+  /** The encodings of the puts, after so many batches. */
+  const encodings = async (w: World, batches: number) => {
+    w.service.createLogStream(GROUP, STREAM);
+    const logger = w.logger({ format: RAW, compress: true });
+    for (let n = 0; n < batches; n++) {
+      logger.info(`${n} ${text}`);
+      await w.drive(logger.flush(Infinity));
+    }
+    assert.deepEqual(
+      w.messages(),
+      range(batches).map((n) => `${n} ${text}`),
+    );
+    assert.deepEqual(w.losses, []);
+    return w.puts().map(({ encoding }) => encoding ?? "plain");
+  };
+
+  check("requests are sent with gzip where that makes them smaller", async (w) => {
+    w.clock();
+    assert.deepEqual(await encodings(w, 3), ["gzip", "gzip", "gzip"]);
+    ok(Number(w.puts()[0]?.bytes) < text.length / 4);
+    const logger = w.logger({ compress: true });
+    logger.info("short");
+    await logger.flush();
+    assert.equal(w.puts().at(-1)?.encoding, undefined);
+    const without = w.logger();
+    without.info(text);
+    await without.flush();
+    assert.equal(w.puts().at(-1)?.encoding, undefined);
+  });
+
+  for (const refusal of [
+    { kind: "error", name: "SerializationException" },
+    { kind: "error", name: "ValidationException" },
+    { kind: "error", name: "InvalidParameterException" },
+    { kind: "status", status: 415 },
+  ] satisfies LocalFault[]) {
+    check(
+      `an endpoint that answers gzip with ${refusal.name ?? refusal.status} gets plain requests for good`,
+      async (w) => {
+        w.clock();
+        w.fault = ({ encoding }) => (encoding === "gzip" ? refusal : undefined);
+        const before = Date.now();
+        assert.deepEqual(await encodings(w, 3), ["gzip", "plain", "plain", "plain"]);
+        // The plain request went at once.
+        ok(Date.now() - before < 500, `${Date.now() - before} ms`);
+      },
+    );
+  }
+
+  check("an endpoint that answers gzip with 500 gets plain requests after three of them", async (w) => {
+    w.clock();
+    w.service.options.gzip = false;
+    w.t.mock.method(Math, "random", () => 0.999_999);
+    const sent = await encodings(w, 5);
+    assert.deepEqual(sent, ["gzip", "plain", "gzip", "plain", "gzip", "plain", "plain", "plain"]);
+  });
+
+  check("a batch whose gzip was answered with 500 is sent plain, after a pause", async (w) => {
+    w.clock();
+    w.service.createLogStream(GROUP, STREAM);
+    w.service.options.gzip = false;
+    w.t.mock.method(Math, "random", () => 0.999_999);
+    const logger = w.logger({ compress: true });
+    logger.fatal(text);
+    await until(() => w.puts()[0]?.answer);
+    await w.settled();
+    w.tick(98);
+    await w.settled();
+    assert.equal(w.puts().length, 1);
+    w.tick(2);
+    await until(() => logger.stats().delivered === 1);
+    assert.equal(w.puts()[1]?.encoding, undefined);
+  });
+
+  check("trouble of other kinds, now and then, does not end gzip", async (w) => {
+    w.clock();
+    const faults: (LocalFault | undefined)[] = [];
+    for (let n = 0; n < 5; n++)
+      faults.push({ kind: "error", name: "InternalFailure", status: 500 }, undefined, undefined);
+    for (let n = 0; n < 5; n++) faults.push({ kind: "reset", stored: false });
+    faults.push({ kind: "throttle" }, { kind: "throttle" }, { kind: "error", name: "AccessDeniedException" });
+    w.fault = () => faults.shift();
+    assert.equal((await encodings(w, 13)).at(-1), "gzip");
+  });
+
+  check("a bad event among others is found all the same", async (w) => {
+    w.clock();
+    w.service.createLogStream(GROUP, STREAM);
+    w.service.options.poison = (message) => message.startsWith("5");
+    const logger = w.logger({ format: RAW, compress: true });
+    for (const n of range(8)) logger.info(`${n} ${text}`);
+    const after = await w.drive(logger.flush(Infinity));
+    assert.deepEqual([after.delivered, after.rejectedReasons.invalid], [7, 1]);
+    assert.equal(w.losses[0]?.events[0]?.message, `5 ${text}`);
+  });
+});
+
 describe("credentials and client", () => {
   const { accessKeyId, secretAccessKey, sessionToken } = CREDENTIALS;
 
@@ -2293,8 +2484,9 @@ describe("credentials and client", () => {
       `const errors = [];
        const { endpoint, credentials } = options;
        const logger = new CloudwatchLogger("my-app", { endpoint, credentials, onError: (e) => errors.push(e.message) });
-       logger.info("a");
-       const { pending } = await logger.flush(1_000);
+       logger.fatal("a");
+       while (errors.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+       const { pending } = await logger.flush(50);
        console.log(JSON.stringify({ pending, errors }));
        await logger.close(0);`,
       { service: w.service },
@@ -2592,6 +2784,50 @@ describe("flush() and close()", () => {
       await quiet();
     }
     assert.equal(w.messages().filter((text) => text.includes("good")).length, 3);
+  });
+
+  check("onError and onLoss are told when the call is over, and before flush() and close() resolve", async (w) => {
+    w.service.createLogStream(GROUP, STREAM);
+    w.service.options.poison = (message) => message.includes("poison");
+    const told: string[] = [];
+    const logger = w.logger({
+      format: () => boom(),
+      maxEventBytes: 256,
+      maxBatchBytes: 256,
+      maxQueueBytes: 1_000,
+      onError: ({ code }) => told.push(code),
+      onLoss: ({ reason }) => told.push(reason),
+    });
+    logger.info("poison");
+    assert.deepEqual(told, []);
+    await Promise.resolve();
+    assert.deepEqual(told, ["ERR_FORMAT"]);
+    for (let n = 0; n < 20; n++) logger.info("x".repeat(150));
+    logger.stream().write("x".repeat(500));
+    assert.deepEqual(told, ["ERR_FORMAT"]);
+    await logger.flush();
+    assert.deepEqual([...told].sort(), ["ERR_FORMAT", "invalid", "oversize", "queueFull"]);
+    await logger.close();
+    logger.info("late");
+    assert.equal(told.length, 4);
+    await logger.flush();
+    await until(() => told.at(-1) === "closed");
+  });
+
+  check("a callback that logs does not call itself", async (w) => {
+    let depth = 0;
+    const logger = w.logger({
+      format: () => boom(),
+      onError: () => {
+        assert.equal(depth++, 0);
+        logger.info("heard");
+        depth--;
+      },
+    });
+    logger.info("a");
+    await logger.flush();
+    await logger.flush();
+    assert.deepEqual(w.texts(), ["a", "heard"]);
   });
 
   check("handlers on the process: beforeExit and exit, shared, removed with the last logger", async (w) => {
@@ -3330,6 +3566,8 @@ class World {
     for (let idle = 0; idle < 3; idle++) {
       const before = this.service.requests.length;
       await realSleep(1);
+      // The logger imports the SDK before each request, which takes real time, too.
+      if (idle === 0) await import("@aws-sdk/client-cloudwatch-logs");
       if (this.#sending <= this.#hanging && this.service.requests.length === before) continue;
       idle = -1;
       ok(realNow() < limit, `${this.#sending} requests are under way, ${this.#hanging} of them hang`);

@@ -1788,6 +1788,19 @@ describe("transient trouble", () => {
     });
   }
 
+  check("throttled: flush() again and again does not put the retry off", async (w) => {
+    const logger = await refused(w, 0.5, { kind: "throttle" });
+    await w.settled();
+    for (let n = 0; n < 5; n++) {
+      void logger.flush(Infinity);
+      w.tick(100);
+      await w.settled();
+    }
+    assert.equal(w.puts().length, 2);
+    w.heal();
+    await w.drive(logger.close(Infinity));
+  });
+
   check("throttled: a pause that is shorter anyway stays while flush() waits", async (w) => {
     const logger = await refused(w, 0.5, { kind: "throttle" }, { flushIntervalMs: 100 });
     void logger.flush(Infinity);
@@ -3579,7 +3592,7 @@ class World {
   /** Waits, in real time, until every request that will have an answer has it: a busy machine changes nothing. */
   async settled(): Promise<void> {
     const limit = realNow() + 30_000;
-    for (let idle = 0; idle < 3; idle++) {
+    for (let idle = 0; idle < 2; idle++) {
       const before = this.service.requests.length;
       await realSleep(1);
       // The logger imports the SDK before each request, which takes real time, too.

@@ -4,7 +4,6 @@
  * the clock. `CWLOGGER_FUZZ_EVENTS=1000000` runs the differential fuzz for as many events.
  */
 import assert from "node:assert/strict";
-import { createRequire } from "node:module";
 import { after, before, describe, it, type TestContext } from "node:test";
 import { inspect } from "node:util";
 import { setFlagsFromString } from "node:v8";
@@ -1200,6 +1199,24 @@ describe("cost: large values", () => {
     }
   });
 
+  it("an object of many values is cut nowhere, as a field and as the message, in any format", async () => {
+    const values = range(400_000).map((n) => `value ${n}`);
+    for (const format of ["json", "text", "{message}{values}"]) {
+      for (const log of [
+        (logger: CloudwatchLogger) => logger.info("m", { values }),
+        (logger: CloudwatchLogger) => logger.info({ message: values }),
+        (logger: CloudwatchLogger) => logger.info("m", { map: new Map([["values", values]]) }),
+      ]) {
+        const { logger, sent } = recorded({ overflow: "split", format });
+        log(logger);
+        await logger.close();
+        const whole = sent.map(({ message }) => JSON.stringify(message)).join("");
+        for (const n of [0, 100_000, 300_000, 399_999])
+          assert.ok(whole.includes(`value ${n}`), `${format}: value ${n}`);
+      }
+    }
+  });
+
   const huge: Record<string, () => unknown> = {
     "a Buffer of 200 MB": () => Buffer.alloc(200 * MB, "x"),
     "a Uint8Array of 80 MB": () => new Uint8Array(80 * MB),
@@ -1361,11 +1378,11 @@ describe("after trouble", () => {
 
   it("throttled once, a lone logger has its event stored within two seconds", async (t) => {
     for (const chance of [0, 0.5, 0.999]) {
-      const { time, logger, throttle, sentAt } = await throttled(t, chance);
+      const { time, logger, throttle, sentAt, pass } = await throttled(t, chance);
       throttle(1);
       const from = time.now;
       logger.fatal("m");
-      await time.pass(2_000);
+      await pass(2_000);
       assert.ok((sentAt.get("m") ?? Number.POSITIVE_INFINITY) - from <= 2_000, `chance ${chance}`);
       await time.passUntil(logger.close(), "close()");
     }
@@ -1374,22 +1391,22 @@ describe("after trouble", () => {
   for (const lastsMs of [1_000, 10_000, 300_000]) {
     it(`throttled for ${lastsMs / 1_000} s: no event waits more than 30 s after it, a minute later the interval holds`, async (t) => {
       for (const chance of [0.1, 0.999]) {
-        const { time, logger, throttle, sentAt, lastThrottledAt } = await throttled(t, chance);
+        const { time, logger, throttle, sentAt, pass, lastThrottledAt } = await throttled(t, chance);
         let n = 0;
         const loggedAt = new Map<string, number>();
-        const pass = async (ms: number) => {
-          for (const end = time.now + ms; time.now < end; await time.pass(100)) {
+        const log = async (ms: number) => {
+          for (const end = time.now + ms; time.now < end; await pass(100)) {
             const text = `m${n++}`;
             loggedAt.set(text, time.now);
             logger.info(text);
           }
         };
-        await pass(3_000);
+        await log(3_000);
         throttle(Number.POSITIVE_INFINITY);
-        await pass(lastsMs);
+        await log(lastsMs);
         throttle(0);
         const over = time.now;
-        await pass(90_000);
+        await log(90_000);
         const lastAt = lastThrottledAt();
         await time.passUntil(logger.flush(), "delivery");
         const waits = [...loggedAt].map(([text, at]) => ({ at, ms: (sentAt.get(text) ?? Number.NaN) - at }));
@@ -1480,13 +1497,19 @@ describe("after trouble", () => {
     const options = { client: client as never, logStreamName: STREAM, format: RAW, onError: () => {} };
     const logger = new CloudwatchLogger(GROUP, options);
     logger.info("warm");
-    // The SDK is loaded in real time.
-    await createRequire(import.meta.url)("@aws-sdk/client-cloudwatch-logs");
     await time.passUntil(logger.flush(Number.POSITIVE_INFINITY), "the first delivery");
     const throttle = (count: number) => {
       refusals = count;
     };
-    return { time, logger, throttle, sentAt, lastThrottledAt: () => lastAt };
+    /** Importing the SDK is no request, and takes real time, each time. */
+    const pass = async (ms: number) => {
+      for (let passed = 0; passed < ms; passed += 100) {
+        await time.pass(100);
+        await import("@aws-sdk/client-cloudwatch-logs");
+        for (const _ of range(3)) await turn();
+      }
+    };
+    return { time, logger, throttle, sentAt, pass, lastThrottledAt: () => lastAt };
   }
 });
 

@@ -1388,8 +1388,13 @@ describe("after trouble", () => {
     }
   });
 
-  for (const lastsMs of [1_000, 10_000, 300_000]) {
-    it(`throttled for ${lastsMs / 1_000} s: no event waits more than 30 s after it, a minute later the interval holds`, async (t) => {
+  // A pace of 30 s, which only a long time of throttling brings about, makes pauses of up to 45 s.
+  for (const [lastsMs, limitMs] of [
+    [1_000, 10_000],
+    [10_000, 30_200],
+    [300_000, 45_200],
+  ] as const) {
+    it(`throttled for ${lastsMs / 1_000} s: what an event waits after it is bounded, a minute later the interval holds`, async (t) => {
       for (const chance of [0.1, 0.999]) {
         const { time, logger, throttle, sentAt, pass, lastThrottledAt } = await throttled(t, chance);
         let n = 0;
@@ -1410,8 +1415,8 @@ describe("after trouble", () => {
         const lastAt = lastThrottledAt();
         await time.passUntil(logger.flush(Number.POSITIVE_INFINITY), "delivery");
         const waits = [...loggedAt].map(([text, at]) => ({ at, ms: (sentAt.get(text) ?? Number.NaN) - at }));
-        const late = waits.filter(({ at, ms }) => at >= over && !(ms <= 30_200));
-        assert.deepEqual(late.slice(0, 3), [], `chance ${chance}: events that waited more than 30 s`);
+        const late = waits.filter(({ at, ms }) => at >= over && !(ms <= limitMs));
+        assert.deepEqual(late.slice(0, 3), [], `chance ${chance}: events that waited too long`);
         const slow = waits.filter(({ at, ms }) => at >= lastAt + 60_000 && at < over + 85_000 && !(ms <= 1_200));
         assert.deepEqual(slow.slice(0, 3), [], `chance ${chance}: events that waited more than the interval`);
         assert.equal(conserved(await time.passUntil(logger.close(), "close()")).delivered, n + 1);

@@ -95,7 +95,7 @@ class SystemCalls {
   /** What a call that worked has changed. */
   worked(name: string, values: unknown[], result: unknown): void {
     if (/^open(Sync)?$/.test(name) && typeof result === "number") this.descriptors.add(result);
-    if (/^close(Sync)?$/.test(name)) this.descriptors.delete(values[0] as number);
+    if (/^close(Sync)?$/.test(name) && this.descriptors.delete(values[0] as number)) closed.add(values[0] as number);
     if (/^read(File)?(Sync)?$/.test(name)) {
       const bytes = typeof result === "number" ? result : (result as { length?: number } | undefined)?.length;
       if (this.readBytes === 0) setImmediate(() => (this.readBytes = 0));
@@ -111,6 +111,9 @@ class SystemCalls {
     return path === this.#directory || path.startsWith(this.#directory + sep);
   };
 }
+
+/** Descriptors that were closed and not opened again. */
+const closed = new Set<number>();
 
 type AnyFunction = (...values: unknown[]) => unknown;
 type Functions = Record<string, AnyFunction>;
@@ -167,7 +170,12 @@ function synchronous(name: string, original: AnyFunction): AnyFunction {
       if (name === "existsSync") return false;
       throw error;
     }
+    if (calls === undefined && name === "closeSync" && closed.has(values[0] as number)) {
+      uncaught.push(new Error(`descriptor ${values[0]} is closed twice: by now it may be somebody else's`));
+      throw Object.assign(new Error("EBADF: bad file descriptor, close"), { code: "EBADF" });
+    }
     const result = original(...values);
+    if (name === "openSync") closed.delete(result as number);
     calls?.worked(name, values, result);
     return result;
   };
@@ -282,9 +290,10 @@ class Double {
   readonly send = async (command: object): Promise<object> => {
     const { input = {} } = command as { input?: { logEvents?: LogEvent[] } };
     const messages = (input.logEvents ?? []).map(({ message }) => message);
+    const { isGone } = this;
     this.requests++;
     await (this.held ?? turn());
-    if (this.isGone) throw Object.assign(new Error("connect ECONNREFUSED"), { code: "ECONNREFUSED" });
+    if (isGone) throw Object.assign(new Error("connect ECONNREFUSED"), { code: "ECONNREFUSED" });
     if (messages.some((message) => message.startsWith("bad"))) {
       throw Object.assign(new Error("bad"), { name: "InvalidParameterException", $metadata: { httpStatusCode: 400 } });
     }
@@ -379,19 +388,25 @@ async function recover(directory: string, group = GROUP): Promise<{ stats: Stats
   return { stats, stored: client.stored, ...heard };
 }
 
+/** Well, gone from the start, or gone soon after. */
+type Service = "well" | "gone" | "leaving";
+
 let runs = 0;
 
 /** Takes over, logs, is refused a batch and closes, while a fault is there; then looks for every event. */
-async function run(isGone: boolean, fault?: Fault) {
+async function run(service: Service, fault?: Fault) {
   const home = join(root, `run${runs++}`);
   const directory = join(home, "spool");
   real.mkdirSync(home);
   copy(template, directory);
-  const client = new Double(isGone);
+  const isWell = service === "well";
+  const client = new Double(service === "gone");
   const { onError, onLoss, ...heard } = told();
   const calls = new SystemCalls(home, fault);
-  const logger = new CloudwatchLogger(GROUP, { ...common(directory), client, onError, onLoss });
-  const waitMs = isGone ? 10 : 10_000;
+  const options = { ...common(directory), client, onError, onLoss };
+  if (service === "leaving") options.flushIntervalMs = 60_000;
+  const logger = new CloudwatchLogger(GROUP, options);
+  const waitMs = isWell ? 10_000 : 10;
   const thrown: unknown[] = [];
   const log = (messages: string[]) => {
     for (const message of messages) {
@@ -403,12 +418,21 @@ async function run(isGone: boolean, fault?: Fault) {
       conserved(logger.stats());
     }
   };
-  log(OWN.slice(0, 6));
-  conserved(await logger.flush(waitMs));
-  if (isGone) {
-    // Time enough to take over, unless a fault is in the way of that.
-    for (let turns = 0; turns < 200 && logger.stats().logged < 6 + LEFT.length; turns++) await turn();
+  /** Gives things their time, but for what a fault is in the way of. */
+  const patiently = async (condition: () => boolean) => {
+    for (let turns = 0; turns < 200 && !condition(); turns++) await turn();
+  };
+  log(OWN.slice(0, 4));
+  if (service === "leaving") {
+    // These are delivered; the next ones are in a batch that is open meanwhile.
+    const logged = Date.now();
+    while (Date.now() === logged);
   }
+  log(OWN.slice(4, 6));
+  if (service === "leaving") await patiently(() => client.stored.includes("own 3"));
+  else conserved(await logger.flush(waitMs));
+  if (!isWell) await patiently(() => logger.stats().logged >= 6 + LEFT.length);
+  client.isGone = !isWell;
   log(OWN.slice(6, -2));
   conserved(await logger.flush(waitMs));
   log(OWN.slice(-2));
@@ -432,7 +456,7 @@ async function run(isGone: boolean, fault?: Fault) {
   if (stats.droppedReasons.unsent > 0) assert.equal(spoolErrors.length, 1, "it is told why events are not on disk");
   assert.equal(stats.dropped, stats.droppedReasons.unsent, "nothing else is dropped");
   assert.ok(stats.pending <= second.stored.length + second.lost.length, `${stats.pending} are pending, fewer on disk`);
-  if (!isGone) {
+  if (isWell) {
     assert.deepEqual([stats.pending, stats.dropped], [0, 0], "what the service takes is delivered");
     const missing = OWN.filter((message) => !message.startsWith("bad") && !client.stored.includes(message));
     assert.deepEqual(missing, [], "the logger goes on without its spool");
@@ -442,7 +466,7 @@ async function run(isGone: boolean, fault?: Fault) {
 }
 
 /** Runs for every `nth` up to one that no call has, some at once; says which ones have failed, and how. */
-async function runEach(count: number, isGone: boolean, faultAt: (nth: number) => Fault): Promise<number> {
+async function runEach(count: number, service: Service, faultAt: (nth: number) => Fault): Promise<number> {
   const failures: string[] = [];
   let next = 1;
   let tried = 0;
@@ -450,7 +474,7 @@ async function runEach(count: number, isGone: boolean, faultAt: (nth: number) =>
     while (next <= count) {
       const fault = faultAt(next++);
       try {
-        const { calls } = await run(isGone, fault);
+        const { calls } = await run(service, fault);
         if (calls.failed > 0) tried++;
       } catch (error) {
         tried++;
@@ -470,16 +494,19 @@ async function runEach(count: number, isGone: boolean, faultAt: (nth: number) =>
 // ── System calls ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 describe("a failure at every system call of the spool", { timeout: 600_000 }, () => {
-  for (const isGone of [false, true]) {
-    const title = isGone ? "while the service cannot be reached" : "while the service is well";
+  for (const [title, service] of [
+    ["while the service is well", "well"],
+    ["while the service cannot be reached", "gone"],
+    ["while the service goes away", "leaving"],
+  ] as const) {
     it(`${title}: without a failure`, async (t) => {
-      const { calls, stats, second, stored, errors, left } = await run(isGone);
+      const { calls, stats, second, stored, errors, left } = await run(service);
       assert.deepEqual(
         errors.filter(({ code }) => code === "ERR_SPOOL"),
         [],
       );
       assert.equal(stats.logged, LEFT.length + OWN.length);
-      if (isGone)
+      if (service !== "well")
         assert.deepEqual(
           second.stored.sort(),
           [...LEFT, ...OWN].filter((message) => !message.startsWith("bad")).sort(),
@@ -511,14 +538,14 @@ describe("a failure at every system call of the spool", { timeout: 600_000 }, ()
       for (const manner of ["instead", "torn", ...(TRIES_ALL ? ["after" as const] : [])] as const) {
         const what = isLasting ? "every call from the nth on" : "the nth call alone";
         it(`${title}: ${what}, for every n (${manner})`, async (t) => {
-          const { calls } = await run(isGone);
+          const { calls } = await run(service);
           const names = manner === "torn" ? /^(write|append)/ : /./;
           const count = calls.made.filter((name) => names.test(name)).length;
           let tried = 0;
           for (const round of range(TRIES_ALL ? CODES.length : 1)) {
             // Unless all are tried, each call meets another error in each of these tests.
-            const shift = round + 2 * Number(isLasting) + 3 * Number(isGone);
-            tried += await runEach(count, isGone, (nth) => {
+            const shift = round + 2 * Number(isLasting) + 3 * Number(service === "gone");
+            tried += await runEach(count, service, (nth) => {
               const code = CODES[(nth + shift) % CODES.length] as Code;
               return { code, nth, isLasting, manner, names };
             });
@@ -535,10 +562,10 @@ describe("a failure at every system call of the spool", { timeout: 600_000 }, ()
 describe("a spool whose system calls fail", () => {
   it("leaves a leftover file that cannot be read where it is, and says so", async () => {
     const reads = /^(read|readv|readFile)(Sync)?$/;
-    const { calls } = await run(false);
+    const { calls } = await run("well");
     for (const nth of range(calls.made.filter((name) => reads.test(name)).length, 1)) {
       for (const code of ["EMFILE", "EIO", "EACCES"] as const) {
-        const { errors } = await run(false, { code, nth, isLasting: true, manner: "instead", names: reads });
+        const { errors } = await run("well", { code, nth, isLasting: true, manner: "instead", names: reads });
         assert.equal(errors.filter((error) => error.code === "ERR_SPOOL").length, 1, `${code} at read ${nth}`);
       }
     }
@@ -560,21 +587,22 @@ describe("a spool whose system calls fail", () => {
     client.held = new Promise((resolve) => {
       release = resolve;
     });
-    log(0, 1);
-    const sent = logger.flush();
+    log(0, 4);
+    const logged = Date.now();
+    await until(() => Date.now() > logged);
+    // The first four fill a batch; the others are in one that is open, in a file of their own.
+    log(4, 2);
     await until(() => client.requests > 0);
-    log(1, 2);
+    client.isGone = true;
     release();
     await until(() => calls.failed > 0, "a file that cannot be removed");
-    client.isGone = true;
-    log(3, 2);
+    log(6, 1);
     const { pending } = conserved(await logger.close(50));
     calls.stop();
-    await sent;
     const second = await recover(directory);
     const known = new Set([...client.stored, ...lost, ...second.stored]);
     assert.deepEqual(
-      range(5).filter((n) => !known.has(`own ${n}`)),
+      range(7).filter((n) => !known.has(`own ${n}`)),
       [],
       "neither on disk nor told",
     );
@@ -607,9 +635,9 @@ describe("a spool whose system calls fail", () => {
   });
 
   it("when it closes a file: nothing is thrown, every event has an outcome", async () => {
-    for (const isGone of [false, true]) {
+    for (const service of ["well", "gone"] as const) {
       for (const code of ["EDQUOT", "EIO", "ENOSPC"] as const) {
-        await run(isGone, { code, nth: 1, isLasting: true, manner: "instead", names: /^close/ });
+        await run(service, { code, nth: 1, isLasting: true, manner: "instead", names: /^close/ });
       }
     }
     await turn();
@@ -617,10 +645,10 @@ describe("a spool whose system calls fail", () => {
 
   it("because the disk is full: what was delivered is not sent again at the next start", async () => {
     const writes = /^(write|append)/;
-    const { calls } = await run(false);
+    const { calls } = await run("well");
     for (const nth of range(calls.made.filter((name) => writes.test(name)).length, 1)) {
       for (const isLasting of [false, true]) {
-        const { stored, second } = await run(false, { code: "ENOSPC", nth, isLasting, manner: "torn", names: writes });
+        const { stored, second } = await run("well", { code: "ENOSPC", nth, isLasting, manner: "torn", names: writes });
         assert.deepEqual(
           second.stored.filter((message) => stored.includes(message)),
           [],
@@ -716,7 +744,8 @@ const CALLBACKS: Record<string, Callback> = {
   onLoss: { options: (act) => ({ onLoss: act as () => void }) },
   format: { options: (act) => ({ format: ({ message }) => (act() as string | undefined) ?? message }) },
   "a fields function": {
-    options: (act) => ({ fields: (() => act() ?? { trace: 1 }) as unknown as object }),
+    options: (act) =>
+      ({ fields: (() => act() ?? { trace: 1 }) as unknown as object }) as unknown as CloudwatchLoggerOptions,
   },
   "a client's send": {
     options: (act, client) => ({

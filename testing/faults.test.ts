@@ -89,6 +89,21 @@ const poison = (which: (n: number) => boolean, refusal: LocalFault): Fault => ({
   ms: 15_000,
 });
 const refusal = (name: string, status = 400): LocalFault => ({ kind: "error", name, status });
+/** The service refuses signatures by a clock that is more than five minutes from its own; ours is so far off. */
+const skew = (minutes: number, name = "InvalidSignatureException"): Fault => ({
+  ...clock(minutes / 60),
+  answer: (trial, { headers }) => {
+    const iso = String(headers["x-amz-date"]).replace(/^(....)(..)(..T..)(..)(..Z)$/, "$1-$2-$3:$4:$5");
+    return Math.abs(Date.parse(iso) - trial.time.now) > 300_000 ? refusal(name, 403) : undefined;
+  },
+  share: 1,
+});
+/** One kind of request meets a fault while the log group, deleted at first, has to be made again. */
+const creating = (action: string, fault: (trial: Trial, request: LocalRequest) => LocalFault | undefined): Fault => ({
+  begin: (trial) => trial.service.deleteLogGroup(GROUP),
+  answer: (trial, request) => (request.action === action ? fault(trial, request) : undefined),
+});
+const logEventsOf = ({ input }: LocalRequest) => input.logEvents as unknown[];
 
 const FAULTS: Record<string, Fault> = {
   "HTTP 5xx in bursts": { answer: (trial) => ({ kind: "status", status: pick(trial, [500, 502, 503, 504]) }) },
@@ -249,6 +264,97 @@ const FAULTS: Record<string, Fault> = {
     isFirst: true,
     isAlone: true,
   },
+  "signatures checked by a clock ten minutes ahead of ours": skew(-10),
+  "signatures checked by a clock half an hour behind ours": skew(30, "RequestTimeTooSkewed"),
+  "a credentials provider that throws": {
+    begin: (trial) => {
+      trial.hasKeys = false;
+    },
+    end: (trial) => {
+      trial.hasKeys = true;
+    },
+    isFirst: true,
+    ms: 70_000,
+  },
+  "keys that change all the time": {
+    answer: (trial) => {
+      trial.keys.accessKeyId = `AKIDTURN${trial.service.requests.length}`;
+      return pick(trial, [undefined, refusal("ExpiredTokenException"), refusal("UnrecognizedClientException")]);
+    },
+  },
+  "a KMS key that may not be used": error("AccessDeniedException", 400, "The KMS key is disabled"),
+  "an account that is not active": error("OptInRequired", 403),
+  "a proxy that wants a password": { answer: () => ({ kind: "html", status: 407 }) },
+  "a proxy that redirects": {
+    answer: () => ({ kind: "status", status: 302, headers: { location: "http://127.0.0.1:1/" } }),
+  },
+  "HTTP 404 of something else": { answer: () => ({ kind: "html", status: 404 }) },
+  "half an answer": { answer: puts(() => ({ kind: "status", status: 200, body: '{"nextSeq' })) },
+  "HTTP 503 with Retry-After": {
+    answer: () => ({ kind: "status", status: 503, headers: { "retry-after": "120" } }),
+  },
+  "a reset of every other request": {
+    answer: (trial) => (trial.service.requests.length % 2 ? { kind: "reset", stored: false } : undefined),
+    share: 1,
+  },
+  "throttling of one in ten": { answer: () => ({ kind: "throttle" }), share: 0.1 },
+  "a proxy that takes four events at most": {
+    answer: puts((_, request) => (logEventsOf(request).length > 4 ? { kind: "html", status: 413 } : undefined)),
+    share: 1,
+    ms: 15_000,
+  },
+  "a batch that is refused, of which each half is taken": {
+    answer: puts((_, request) => (logEventsOf(request).length > 1 ? refusal("InvalidParameterException") : undefined)),
+    share: 0.5,
+    ms: 15_000,
+  },
+  "a log stream said to be missing that is there": {
+    answer: puts(() => refusal("ResourceNotFoundException")),
+    share: 0.5,
+  },
+  "an entity that is refused": { answer: puts(() => ({ kind: "rejectedEntity", errorType: "EntitySizeTooLarge" })) },
+  "rejected ranges beyond the batch": {
+    answer: puts(() => ({ kind: "rejected", info: { tooNewLogEventStartIndex: 20_000 } })),
+  },
+  "batches said to be there already, and they are": {
+    answer: puts(() => ({ kind: "error", name: "DataAlreadyAcceptedException", stored: true })),
+    share: 0.3,
+    isAlone: true,
+    isExact: true,
+  },
+  "sequence tokens asked for without one": {
+    answer: puts(() => refusal("InvalidSequenceTokenException")),
+    share: 0.3,
+    isAlone: true,
+  },
+  "no more log groups allowed": creating("CreateLogGroup", () => refusal("LimitExceededException")),
+  "a log group that somebody else creates just then": {
+    ...creating("CreateLogGroup", (trial) => {
+      trial.service.createLogGroup(GROUP);
+      return undefined;
+    }),
+    share: 1,
+  },
+  "a log stream that somebody else creates just then": {
+    ...creating("CreateLogStream", (trial, { input }) => {
+      trial.service.createLogStream(GROUP, input.logStreamName);
+      return undefined;
+    }),
+    share: 1,
+  },
+  "a creation that is aborted": creating("CreateLogStream", () => refusal("OperationAbortedException")),
+  "a retention policy that is refused": {
+    options: { retentionInDays: 7 },
+    ...creating("PutRetentionPolicy", () => refusal("AccessDeniedException")),
+    isAlone: true,
+    isFirst: true,
+  },
+  "tags that are refused": {
+    options: { tags: { team: "a" } },
+    ...creating("CreateLogGroup", (_, { input }) => (input.tags ? refusal("AccessDeniedException") : undefined)),
+    isAlone: true,
+    isFirst: true,
+  },
   "the account's quota for PutLogEvents": {
     begin: (trial) => {
       trial.service.options.quota = { PutLogEvents: 10 };
@@ -397,6 +503,66 @@ describe("poison", () => {
         kept,
       );
       await trial.finish(["invalid"]);
+    });
+  }
+});
+
+// ── Trouble that is told, and got over ──────────────────────────────────────────────────────────────────────────────
+
+describe("trouble", () => {
+  for (const minutes of [10, -30]) {
+    it(`a clock ${minutes} minutes off is got over as the SDK does it, at the second try`, async (t) => {
+      const fault = skew(minutes);
+      const trial = await Trial.start(t, 1, fault);
+      await trial.log(5);
+      await trial.time.passUntil(trial.logger.flush(), "flush", 5_000);
+      assert.equal(trial.stored.length, 5);
+      trial.end(fault);
+      await trial.finish([]);
+    });
+  }
+
+  it("a credentials provider that throws is a matter of configuration, and told at its first failure", async (t) => {
+    const trial = await Trial.start(t, 1, undefined, {
+      credentials: async () => {
+        if (!trial.hasKeys) throw new Error("vault is sealed");
+        return trial.keys;
+      },
+    });
+    trial.hasKeys = false;
+    await trial.log(1);
+    await trial.time.pass(1_100);
+    assert.deepEqual(
+      trial.errors.map(({ code }) => code),
+      ["ERR_CONFIGURATION"],
+    );
+    assert.match(String(trial.errors[0]?.message), /vault is sealed/);
+    await trial.time.pass(40_000);
+    assert.equal(trial.errors.length, 1, "once");
+    trial.hasKeys = true;
+    await trial.flush();
+    await trial.finish([]);
+  });
+
+  for (const times of [1, 2]) {
+    it(`a retention policy throttled ${times === 1 ? "once" : "twice"}, then close(): it is set, and nothing is said or sent after that`, async (t) => {
+      const trial = await Trial.start(t, 1, undefined, { retentionInDays: 7 });
+      const { service, time, logger } = trial;
+      let throttled = 0;
+      const fault = creating("PutRetentionPolicy", () => (throttled++ < times ? { kind: "throttle" } : undefined));
+      trial.begin({ ...fault, share: 1 });
+      await trial.log(3);
+      await time.passUntil(logger.close(), "close", 9_000);
+      assert.equal(service.logGroups().find(({ logGroupName }) => logGroupName === GROUP)?.retentionInDays, 7);
+      assert.equal(trial.stored.length, 3);
+      const sent = sum(Object.values(service.counts));
+      await time.pass(60_000);
+      assert.equal(sum(Object.values(service.counts)), sent, "no request goes out after close()");
+      assert.deepEqual(
+        trial.errors.filter(({ code }) => code === "ERR_LOG_GROUP"),
+        [],
+      );
+      conserved(logger.stats());
     });
   }
 });

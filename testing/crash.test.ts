@@ -23,7 +23,7 @@ import { createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { after, before, describe, it, type TestContext } from "node:test";
-import {
+import transport, {
   CloudwatchLogger,
   type CloudwatchLoggerError,
   type CloudwatchLoggerOptions,
@@ -162,6 +162,28 @@ describe("the end of a process", { concurrency: 3 }, () => {
         });
       }
     }
+  }
+});
+
+describe("end() of a stream at a dead endpoint", { concurrency: 2 }, () => {
+  for (const hasSpool of [false, true]) {
+    it(`takes closeTimeoutMs at most, ${hasSpool ? "with" : "without"} a spool`, { timeout: 10_000 }, async (t) => {
+      // Its server keeps this process alive, which a logger does not.
+      const endpoint = await silentEndpoint(t);
+      const given = optionsFor(endpoint, hasSpool ? spoolIn(t) : undefined);
+      const options = { ...given, closeTimeoutMs: 500, onError: () => {}, onLoss: () => {} };
+      const logger = new CloudwatchLogger(GROUP, options);
+      for (const stream of [logger.stream(), transport({ logGroupName: GROUP, ...options })]) {
+        stream.write("first\n");
+        await realSleep(50);
+        stream.write("second\n");
+        const from = performance.now();
+        await new Promise<void>((resolve) => void stream.end("last\n", () => resolve()));
+        assert.ok(performance.now() - from < 2_000, `it took ${performance.now() - from} ms`);
+      }
+      const { logged } = conserved(await logger.close(50));
+      assert.equal(logged, 3);
+    });
   }
 });
 

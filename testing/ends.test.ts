@@ -155,6 +155,15 @@ const ENDS: Record<string, End> = {
     kind: "gentle",
     prints: "cleaned up",
   },
+  "SIGTERM with version 3 of signal-exit": {
+    prelude: `const { default: onExit } = await import(${JSON.stringify(import.meta.resolve("signal-exit3"))});
+      onExit(() => { fs.writeSync(1, "cleaned up"); });`,
+    program: signal("SIGTERM"),
+    options: { closeOnSignals },
+    signal: "SIGTERM",
+    kind: "gentle",
+    prints: "cleaned up",
+  },
   "SIGTERM with signal-exit and the program's own handler": {
     program: `${listens} process.on("SIGTERM", () => { logger.info("late 0"); release(); }); ${signal("SIGTERM")}`,
     options: { closeOnSignals },

@@ -552,7 +552,7 @@ describe("trouble", () => {
       const fault = creating("PutRetentionPolicy", () => (throttled++ < times ? { kind: "throttle" } : undefined));
       trial.begin({ ...fault, share: 1 });
       await trial.log(3);
-      await time.passUntil(logger.close(), "close", 9_000);
+      await time.passUntil(logger.close(), "close", 9_000, 5);
       assert.equal(service.logGroups().find(({ logGroupName }) => logGroupName === GROUP)?.retentionInDays, 7);
       assert.equal(trial.stored.length, 3);
       const sent = sum(Object.values(service.counts));

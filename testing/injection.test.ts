@@ -46,6 +46,8 @@ interface Fault {
   manner: "instead" | "torn" | "after";
   /** Only calls with such names count. Default: all. */
   names?: RegExp;
+  /** The call that it met first. */
+  met?: string;
 }
 
 /** The system calls for paths below a directory, and for what was opened there. */
@@ -88,6 +90,7 @@ class SystemCalls {
     this.#counted++;
     if (isLasting ? this.#counted < nth : this.#counted !== nth) return undefined;
     this.failed++;
+    if (this.#fault !== undefined) this.#fault.met ??= name;
     return Object.assign(new Error(`${code}: injected, ${name}`), { code, syscall: name });
   }
 
@@ -482,9 +485,9 @@ async function runEach(count: number, service: Service, faultAt: (nth: number) =
         if (calls.failed > 0) tried++;
       } catch (error) {
         tried++;
-        const { code, nth, isLasting, manner } = fault;
+        const { code, nth, isLasting, manner, met } = fault;
         failures.push(
-          `${code} ${manner} at call ${nth}${isLasting ? " and after" : ""}: ${String(error).slice(0, 300)}`,
+          `${code} ${manner} at call ${nth}, ${met}${isLasting ? " and after" : ""}: ${String(error).slice(0, 300)}`,
         );
       }
     }

@@ -281,6 +281,10 @@ const FAULTS: Record<string, Fault> = {
       trial.keys.accessKeyId = `AKIDTURN${trial.service.requests.length}`;
       return pick(trial, [undefined, refusal("ExpiredTokenException"), refusal("UnrecognizedClientException")]);
     },
+    // Another fault may have told the service to know one key only.
+    end: (trial) => {
+      delete trial.service.options.accessKeyId;
+    },
   },
   "a KMS key that may not be used": error("AccessDeniedException", 400, "The KMS key is disabled"),
   "an account that is not active": error("OptInRequired", 403),

@@ -4,6 +4,7 @@
 import assert from "node:assert/strict";
 import { type ChildProcess, type SpawnOptions, spawn } from "node:child_process";
 import { chmodSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { createRequire, syncBuiltinESMExports } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
@@ -18,6 +19,7 @@ export const OVERHEAD_BYTES = 26;
 /** Timers of at least so long may be timeouts of requests. */
 const PATIENT_MS = 10_000;
 
+const nodeTimers = createRequire(import.meta.url)("node:timers") as typeof import("node:timers");
 const RealDate = globalThis.Date;
 const realSetTimeout = globalThis.setTimeout;
 const realNow = performance.now.bind(performance);
@@ -59,16 +61,19 @@ export class VirtualTime {
         return time.now + time.clockErrorMs;
       }
     }
-    const real = { setTimeout, clearTimeout, setInterval, clearInterval, Date };
-    Object.assign(globalThis, {
-      Date: VirtualDate,
+    const real = { setTimeout, clearTimeout, setInterval, clearInterval };
+    const virtual = {
       setTimeout: (run: (...values: unknown[]) => void, ms = 1, ...values: unknown[]) =>
         this.#start(() => run(...values), ms),
       setInterval: (run: (...values: unknown[]) => void, ms = 1, ...values: unknown[]) =>
         this.#start(() => run(...values), ms, Math.max(1, ms)),
       clearTimeout: (timer: unknown) => this.#timers.delete(Number(timer)),
       clearInterval: (timer: unknown) => this.#timers.delete(Number(timer)),
-    });
+    };
+    Object.assign(globalThis, virtual, { Date: VirtualDate });
+    // Past what test runners make of the global ones.
+    Object.assign(nodeTimers, virtual);
+    syncBuiltinESMExports();
     Object.defineProperty(performance, "now", { configurable: true, value: () => time.now - now });
     const { send } = CloudWatchLogsClient.prototype;
     CloudWatchLogsClient.prototype.send = async function (this: unknown, ...values: unknown[]) {
@@ -83,7 +88,9 @@ export class VirtualTime {
       }
     } as typeof send;
     t.after(() => {
-      Object.assign(globalThis, real);
+      Object.assign(globalThis, real, { Date: RealDate });
+      Object.assign(nodeTimers, real);
+      syncBuiltinESMExports();
       Reflect.deleteProperty(performance, "now");
       CloudWatchLogsClient.prototype.send = send;
     });

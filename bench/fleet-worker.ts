@@ -1,57 +1,31 @@
-/** A process of the fleet: some loggers, each of which logs at the pace that the parent tells. */
+/** A process of the fleet: so many loggers, each of which logs at the same pace for a while and is flushed then. */
 import { CloudwatchLogger } from "../cloudwatch.ts";
 import { ACCESS } from "./candidates.ts";
+import type { Scenario } from "./fleet-simulation.ts";
 
-/** `log`: from now on at so many events per second for each logger. */
-export type FleetOrder = { op: "log"; perSecond: number } | { op: "flush"; timeoutMs: number };
+export type FleetOrder = Pick<Scenario, "perSecond" | "forMs" | "flushIntervalMs"> & {
+  endpoint: string;
+  loggers: number;
+};
 
-/** Sums over the loggers of this process. */
-export interface FleetAnswer {
-  logged: number;
-  pending: number;
-  dropped: number;
-  rejected: number;
-}
+await import("@aws-sdk/client-cloudwatch-logs"); // loading it is not what is measured
+process.once("message", ({ endpoint, loggers: count, perSecond, forMs, flushIntervalMs }: FleetOrder) => {
+  const options = { ...ACCESS, endpoint, flushIntervalMs, onError() {}, onLoss() {} };
+  const loggers = Array.from({ length: count }, () => new CloudwatchLogger("fleet", options));
+  const start = performance.now();
+  let logged = 0;
+  const timer = setInterval(log, 10);
+  log();
 
-const TICK_MS = 20;
-const [, , endpoint = "", count = "0", batchEvents = "10"] = process.argv;
-const options = { ...ACCESS, endpoint, maxBatchEvents: Number(batchEvents), onError() {}, onLoss() {} };
-/** `due`: events not yet logged, with a fraction; it starts at random so that not all log in the same tick. */
-const loggers = Array.from({ length: Number(count) }, () => ({
-  logger: new CloudwatchLogger("fleet", options),
-  due: Math.random(),
-}));
-let perSecond = 0;
-let next = 0;
-let last = performance.now();
-
-setInterval(tick, TICK_MS);
-process.on("message", async (order: FleetOrder) => {
-  tick();
-  if (order.op === "log") {
-    const isFirst = next === 0;
-    perSecond = order.perSecond;
-    if (isFirst) for (const entry of loggers) entry.due = 1; // the whole fleet starts with an event
-    tick();
-  } else {
-    await Promise.all(loggers.map(({ logger }) => logger.flush(order.timeoutMs)));
+  function log(): void {
+    const elapsedMs = performance.now() - start;
+    for (const due = (Math.min(elapsedMs, forMs - 1) / 1_000) * perSecond; logged <= due; logged++) {
+      for (const [index, logger] of loggers.entries()) logger.info(`event ${process.pid} ${index} ${logged}`);
+    }
+    if (elapsedMs < forMs) return;
+    clearInterval(timer);
+    void Promise.all(loggers.map((logger) => logger.flush(60_000))).then(() => process.send?.(logged * count));
   }
-  process.send?.(sums());
 });
 process.on("disconnect", () => process.kill(process.pid, "SIGKILL")); // undelivered events would be printed
 process.send?.("ready");
-
-function tick(): void {
-  const now = performance.now();
-  for (const entry of loggers) {
-    entry.due += perSecond === 0 ? 0 : ((now - last) / 1_000) * perSecond;
-    for (; perSecond > 0 && entry.due >= 1; entry.due--) entry.logger.info(`event ${process.pid} ${next++}`);
-  }
-  last = now;
-}
-
-function sums(): FleetAnswer {
-  const all = loggers.map(({ logger }) => logger.stats());
-  const total = (figure: keyof FleetAnswer) => all.reduce((sum, stats) => sum + stats[figure], 0);
-  return { logged: total("logged"), pending: total("pending"), dropped: total("dropped"), rejected: total("rejected") };
-}

@@ -64,7 +64,6 @@ export function simulate(scenario: Scenario, seed = 1, change: Partial<typeof RU
   const calls: Call[] = [];
   const puts: { at: number; waitedMs: number }[] = [];
   let [isFlushing, logged, stored] = [false, 0, 0];
-
   const paceOf = ({ paceMs, throttledAt }: Logger) =>
     Math.max(flushIntervalMs, paceMs * (1 - (timers.now - throttledAt) / rule.recoveryMs));
 
@@ -139,13 +138,7 @@ export function simulate(scenario: Scenario, seed = 1, change: Partial<typeof RU
   }
 
   const loggers = Array.from({ length: scenario.loggers }, () => {
-    const logger: Logger = {
-      isCreated: false,
-      open: [],
-      sending: [],
-      paceMs: flushIntervalMs,
-      throttledAt: -Infinity,
-    };
+    const logger: Logger = { isCreated: false, open: [], sending: [], paceMs: flushIntervalMs, throttledAt: -Infinity };
     timers.add(0, () => log(logger));
     return logger;
   });
@@ -169,13 +162,8 @@ class Timers {
 
   add(ms: number, run: () => void): void {
     const at = this.now + ms;
-    let [low, high] = [0, this.#waiting.length];
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if ((this.#waiting[middle]?.at ?? 0) > at) low = middle + 1;
-      else high = middle;
-    }
-    this.#waiting.splice(low, 0, { at, run }); // the last is the next
+    const index = this.#waiting.findLastIndex((timer) => timer.at > at) + 1;
+    this.#waiting.splice(index, 0, { at, run }); // the last is the next
   }
 
   run(): void {
@@ -191,9 +179,7 @@ function bucketOf(perSecond: number, timers: Timers): () => boolean {
   return () => {
     tokens = Math.min(perSecond, tokens + ((timers.now - at) / 1_000) * perSecond);
     at = timers.now;
-    const isThere = tokens >= 1;
-    if (isThere) tokens--;
-    return isThere;
+    return tokens >= 1 && tokens-- >= 1;
   };
 }
 

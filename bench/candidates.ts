@@ -1,7 +1,8 @@
 /** Everything that is measured: how each logger is set up, how it is given an event, and when it is done. */
-import type { CloudWatchLogsClientConfig } from "@aws-sdk/client-cloudwatch-logs";
-import type { CloudwatchLoggerOptions } from "../cloudwatch.ts";
+import { createRequire } from "node:module";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Item } from "./records.ts";
+import type { Task } from "./worker.ts";
 
 /** Where the local service is. No credentials in here are real. */
 export const ACCESS = {
@@ -9,7 +10,7 @@ export const ACCESS = {
   credentials: { accessKeyId: "AKIDEXAMPLE", secretAccessKey: "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY" },
 };
 export const LOG_GROUP = "bench";
-const LOG_STREAM = "bench-stream";
+const NAMES = { logGroupName: LOG_GROUP, logStreamName: "bench-stream" };
 
 /** A logger under test. */
 export interface Logger {
@@ -21,155 +22,97 @@ export interface Logger {
 }
 
 export interface Candidate {
-  /** What it is, with the settings that differ from its defaults. */
-  label: string;
-  /** `limit`: what there is to compare with, but sends nothing anywhere. */
-  role: "ours" | "peer" | "limit";
+  open(task: Task): Promise<Logger>;
   /** A burst stops while this many events wait, so that nothing is lost; the value that is fastest for the logger. */
   maxPending: number;
   /** Most events that a burst has; for the one that takes a second for each batch. */
   maxEvents?: number;
-  open(endpoint: string, options: OpenOptions): Promise<Logger>;
+  /** A limit to compare with, that sends nothing. */
+  isLimit?: boolean;
+  /** The settings that differ from its defaults. */
+  label: string;
 }
 
-export interface OpenOptions {
-  /** For loggers that count events and not bytes: how many fit a batch. */
-  batchEvents: number;
-  /** Between two uploads, for loggers that work by the clock. */
-  pauseMs: number;
-  /** Text without JSON around it. */
-  isText: boolean;
-  /** More options for cwlogger. */
-  cwlogger?: CloudwatchLoggerOptions;
-}
-
-const NOTHING_PENDING = { pending: () => 0, flush: async () => {} };
+const LIMIT = { maxPending: Infinity, isLimit: true };
 
 export const CANDIDATES = {
-  "JSON.stringify": {
-    label: "JSON.stringify of the record alone",
-    role: "limit",
-    maxPending: Infinity,
-    async open() {
-      let characters = 0;
-      const log = ({ record }: Item) => {
-        characters += JSON.stringify(record).length;
-      };
-      return { log, pending: () => (characters < 0 ? 1 : 0), flush: async () => {} };
-    },
-  },
-  "idle loop": {
-    label: "the same timers, nothing logged",
-    role: "limit",
-    maxPending: Infinity,
-    async open() {
-      return { log() {}, ...NOTHING_PENDING };
-    },
-  },
-  "console.log to /dev/null": {
-    label: "console.log(JSON.stringify(record))",
-    role: "limit",
-    maxPending: Infinity,
-    async open() {
-      return { log: ({ record }) => console.log(JSON.stringify(record)), ...NOTHING_PENDING };
-    },
-  },
-  "pino to /dev/null": {
-    label: "sync, no pid and hostname",
-    role: "limit",
-    maxPending: Infinity,
-    async open() {
-      const { pino } = await import("pino");
-      const logger = pino({ base: null }, pino.destination({ dest: "/dev/null", sync: true }));
-      return { log: pinoCall(logger), ...NOTHING_PENDING };
-    },
-  },
+  cwlogger: { open: cwlogger, maxPending: 30_000, label: "default options" },
   "plain SDK logger": {
-    label: "JSON.stringify, queue, client.send of full batches, four in flight",
-    role: "peer",
+    open: plainLogger,
     maxPending: 30_000,
-    open: async (endpoint, { isText }) => plainLogger(endpoint, isText, 4),
-  },
-  cwlogger: {
-    label: "cwlogger, default options",
-    role: "ours",
-    maxPending: 30_000,
-    open: (endpoint, options) => cwlogger(endpoint, options),
-  },
-  "cwlogger, one in flight": {
-    label: "cwlogger, maxInFlight 1",
-    role: "ours",
-    maxPending: 30_000,
-    open: (endpoint, options) => cwlogger(endpoint, { ...options, cwlogger: { maxInFlight: 1 } }),
-  },
-  "cwlogger, 16 in flight": {
-    label: "cwlogger, maxInFlight 16",
-    role: "ours",
-    maxPending: 80_000,
-    open: (endpoint, options) => cwlogger(endpoint, { ...options, cwlogger: { maxInFlight: 16 } }),
-  },
-  "aws-cloudwatch-log": {
-    label: "one log() call for each full batch; it has no size limits of its own",
-    role: "peer",
-    maxPending: 13_000,
-    open: awsCloudwatchLog,
+    label: "JSON.stringify, queue, client.send of full batches, four in flight; no retries, no bound, no order",
   },
   "winston-cloudwatch": {
-    label: "uploadRate 1 ms (steady: 200 ms), messageFormatter JSON.stringify, no winston format",
-    role: "peer",
-    maxPending: 7_000,
     open: winstonCloudwatch,
+    maxPending: 7_000,
+    label: "uploadRate 1 ms (steady: 200 ms), messageFormatter JSON.stringify, no winston format",
+  },
+  "aws-cloudwatch-log": {
+    open: awsCloudwatchLog,
+    maxPending: 13_000,
+    label: "one log() call for each full batch; it has no size limits of its own",
   },
   "winston-aws-cloudwatch": {
-    label:
-      "submissionInterval 0 (steady: 200 ms), batchSize of a full batch, undocumented highWaterMark, connections kept, " +
-      "no parameter validation",
-    role: "peer",
-    maxPending: 10_000,
     open: winstonAwsCloudwatch,
+    maxPending: 10_000,
+    label:
+      "submissionInterval 0 (steady: 200 ms), batchSize of a full batch, connections kept, no parameter validation",
   },
   "@serdnam/pino-cloudwatch-transport": {
-    label: "in pino's worker thread; sends one batch a second whatever its interval",
-    role: "peer",
+    open: pinoCloudwatchTransport,
     maxPending: Infinity,
     maxEvents: 10_000,
-    open: pinoCloudwatchTransport,
+    label: "in pino's worker thread; sends one batch a second whatever its interval",
   },
+  "pino to /dev/null": { open: pinoToNull, ...LIMIT, label: "sync, no pid and hostname" },
+  "JSON.stringify": { open: stringify, ...LIMIT, label: "of the record alone" },
+  "idle loop": { open: async () => unsent(() => {}), ...LIMIT, label: "the same timers, nothing logged" },
 } satisfies Record<string, Candidate>;
 
 export type CandidateName = keyof typeof CANDIDATES;
 
-export function candidateOf(name: CandidateName): Candidate {
-  return CANDIDATES[name];
+function unsent(log: Logger["log"]): Logger {
+  return { log, pending: () => 0, flush: async () => {} };
 }
 
-/** The compiled logger next to this file: no TypeScript loader runs in a measured process. */
-export const CWLOGGER = new URL("./cloudwatch.mjs", import.meta.url).href;
+/** A package of bench/node_modules; `npm run check` does without their types. */
+// biome-ignore lint/suspicious/noExplicitAny: each peer has types of its own
+function peer(name: string): Promise<any> {
+  return import(name);
+}
 
-async function cwlogger(endpoint: string, { isText, cwlogger = {} }: OpenOptions): Promise<Logger> {
-  const { CloudwatchLogger } = (await import(CWLOGGER)) as typeof import("../cloudwatch.ts");
-  const format = isText ? { format: "{message}" } : {};
-  const logger = new CloudwatchLogger(LOG_GROUP, { ...ACCESS, endpoint, ...format, ...cwlogger });
-  return {
-    log: ({ message, fields }) => logger.info(message, fields),
-    pending: () => logger.stats().pending,
-    flush: () => logger.flush(),
+async function stringify(): Promise<Logger> {
+  let characters = 0;
+  const log = ({ record }: Item) => {
+    characters += JSON.stringify(record).length;
   };
+  return { ...unsent(log), pending: () => (characters < 0 ? 1 : 0) };
 }
 
-/** What one would write in an afternoon: correct within the limits, no retries, no bound, no order between batches. */
-async function plainLogger(endpoint: string, isText: boolean, maxInFlight: number): Promise<Logger> {
+async function pinoToNull(): Promise<Logger> {
+  const { pino } = await peer("pino");
+  return unsent(pinoCall(pino({ base: null }, pino.destination({ dest: "/dev/null", sync: true }))));
+}
+
+function pinoCall(logger: { info(...given: unknown[]): void }): Logger["log"] {
+  return ({ message, fields }) => (fields ? logger.info(fields, message) : logger.info(message));
+}
+
+async function cwlogger({ endpoint, file, options }: Task): Promise<Logger> {
+  const { CloudwatchLogger } = (await import(file)) as typeof import("../cloudwatch.ts");
+  const logger = new CloudwatchLogger(LOG_GROUP, { ...ACCESS, endpoint, ...options });
+  const log = ({ message, fields }: Item) => logger.info(message, fields);
+  return { log, pending: () => logger.stats().pending, flush: () => logger.flush(Infinity) };
+}
+
+/** What one would write in an afternoon: correct within the limits. */
+async function plainLogger({ endpoint }: Task): Promise<Logger> {
   const { CloudWatchLogsClient, PutLogEventsCommand } = await import("@aws-sdk/client-cloudwatch-logs");
-  const config: CloudWatchLogsClientConfig = { ...ACCESS, endpoint };
-  const client = new CloudWatchLogsClient(config);
-  const names = { logGroupName: LOG_GROUP, logStreamName: LOG_STREAM };
+  const client = new CloudWatchLogsClient({ ...ACCESS, endpoint });
   const full: { timestamp: number; message: string }[][] = [];
   let batch: { timestamp: number; message: string }[] = [];
-  let batchBytes = 0;
-  let inFlight = 0;
-  let pending = 0;
+  let [batchBytes, inFlight, pending] = [0, 0, 0];
   let timer: NodeJS.Timeout | undefined;
-  let onIdle: (() => void) | undefined;
 
   function cut() {
     clearTimeout(timer);
@@ -181,180 +124,143 @@ async function plainLogger(endpoint: string, isText: boolean, maxInFlight: numbe
   }
 
   function send() {
-    for (; inFlight < maxInFlight && full.length > 0; inFlight++) {
+    for (; inFlight < 4 && full.length > 0; inFlight++) {
       const logEvents = full.shift() ?? [];
-      client.send(new PutLogEventsCommand({ ...names, logEvents })).then(() => {
+      client.send(new PutLogEventsCommand({ ...NAMES, logEvents })).then(() => {
         pending -= logEvents.length;
         inFlight--;
         send();
-        if (pending === 0) onIdle?.();
       });
     }
   }
 
-  return {
-    log({ message, record }) {
-      const text = isText ? message : JSON.stringify(record);
-      const bytes = Buffer.byteLength(text) + 26;
-      if (batchBytes + bytes > 1_048_576 || batch.length === 10_000) cut();
-      batch.push({ timestamp: Date.now(), message: text });
-      batchBytes += bytes;
-      pending++;
-      timer ??= setTimeout(cut, 1_000);
-    },
-    pending: () => pending,
-    flush: () =>
-      new Promise<void>((resolve) => {
-        onIdle = resolve;
-        cut();
-        if (pending === 0) resolve();
-      }),
-  };
+  function log({ record }: Item) {
+    const message = JSON.stringify(record);
+    const bytes = Buffer.byteLength(message) + 26;
+    if (batchBytes + bytes > 1_048_576 || batch.length === 10_000) cut();
+    batch.push({ timestamp: Date.now(), message });
+    batchBytes += bytes;
+    pending++;
+    timer ??= setTimeout(cut, 1_000);
+  }
+
+  return flushing(log, () => pending, cut);
 }
 
-async function winstonCloudwatch(endpoint: string, { pauseMs }: OpenOptions): Promise<Logger> {
-  const { default: winston } = await import("winston");
-  const { default: WinstonCloudWatch } = await import("winston-cloudwatch");
+/** For those that cannot be waited for. */
+function flushing(log: Logger["log"], pending: Logger["pending"], send = () => {}): Logger {
+  const flush = async () => {
+    send();
+    do await sleep(1);
+    while (pending() > 0);
+  };
+  return { log, pending, flush };
+}
+
+/** For loggers that count events and not bytes: how many fit a batch. */
+function batchEvents(kind: Task["kind"]): number {
+  return kind === "strings" ? 6_000 : 3_300;
+}
+
+/** Between two uploads, for loggers that work by the clock. */
+function pauseMs(mode: Task["mode"], shortest: number): number {
+  return mode === "steady" ? 200 : shortest;
+}
+
+/** A winston logger that leaves the format to the transport. */
+async function winstonCall(transport: unknown): Promise<Logger["log"]> {
+  const { default: winston } = await peer("winston");
+  const logger = winston.createLogger({ format: winston.format((info: object) => info)(), transports: [transport] });
+  return ({ message, fields }) => logger.info(message, fields);
+}
+
+async function winstonCloudwatch({ endpoint, mode }: Task): Promise<Logger> {
+  const { default: WinstonCloudWatch } = await peer("winston-cloudwatch");
   const { CloudWatchLogs } = await import("@aws-sdk/client-cloudwatch-logs");
   const cloudWatchLogs = new CloudWatchLogs({ ...ACCESS, endpoint });
   let inFlight = 0;
-  const putLogEvents = cloudWatchLogs.putLogEvents.bind(cloudWatchLogs) as (...given: unknown[]) => void;
+  const put = cloudWatchLogs.putLogEvents.bind(cloudWatchLogs) as (...given: unknown[]) => void;
   Object.assign(cloudWatchLogs, {
     putLogEvents(input: { logEvents: unknown[] }, callback: (...answer: unknown[]) => void) {
       inFlight += input.logEvents.length;
-      putLogEvents(input, (...answer: unknown[]) => {
+      put(input, (...answer: unknown[]) => {
         inFlight -= input.logEvents.length;
         callback(...answer);
       });
     },
   });
-  const transport = new WinstonCloudWatch({
-    cloudWatchLogs,
-    logGroupName: LOG_GROUP,
-    logStreamName: LOG_STREAM,
-    uploadRate: Math.max(1, pauseMs),
-    messageFormatter: (info) => JSON.stringify(info),
-  });
-  const logger = winston.createLogger({ format: winston.format((info) => info)(), transports: [transport] });
-  const pending = () => transport.logEvents.length + inFlight;
-  return {
-    log: ({ message, fields }) => logger.info(message, fields),
-    pending,
-    async flush() {
-      while (pending() > 0) await sleep(1);
-    },
-  };
+  const settings = { uploadRate: pauseMs(mode, 1), messageFormatter: (info: object) => JSON.stringify(info) };
+  const transport = new WinstonCloudWatch({ cloudWatchLogs, ...NAMES, ...settings });
+  return flushing(await winstonCall(transport), () => transport.logEvents.length + inFlight);
 }
 
-async function winstonAwsCloudwatch(endpoint: string, { batchEvents, pauseMs }: OpenOptions): Promise<Logger> {
+async function winstonAwsCloudwatch({ endpoint, mode, kind }: Task): Promise<Logger> {
   process.env.AWS_NODEJS_CONNECTION_REUSE_ENABLED = "1";
   process.env.AWS_SDK_JS_SUPPRESS_MAINTENANCE_MODE_MESSAGE = "1";
-  const { default: winston } = await import("winston");
-  const { default: CloudWatchTransport } = await import("winston-aws-cloudwatch");
+  const { default: CloudWatchTransport } = await peer("winston-aws-cloudwatch");
   const transport = new CloudWatchTransport({
-    logGroupName: LOG_GROUP,
-    logStreamName: LOG_STREAM,
+    ...NAMES,
     createLogGroup: true,
     createLogStream: true,
-    submissionInterval: pauseMs,
-    batchSize: batchEvents,
-    highWaterMark: batchEvents,
+    submissionInterval: pauseMs(mode, 0),
+    batchSize: batchEvents(kind),
+    highWaterMark: batchEvents(kind),
     awsConfig: { region: ACCESS.region, ...ACCESS.credentials, endpoint, paramValidation: false },
     formatLog: ({ level, message, meta }: { level: string; message: string; meta: object }) =>
       JSON.stringify({ level, message, ...meta }),
   });
-  const logger = winston.createLogger({ format: winston.format((info) => info)(), transports: [transport] });
-  let logged = 0;
-  let delivered = 0;
+  let pending = 0;
   const submit = transport.log.bind(transport);
-  transport.log = (info, callback) =>
-    submit(info, (...answer) => {
-      delivered++;
+  transport.log = (info: object, callback: (...answer: unknown[]) => void) =>
+    submit(info, (...answer: unknown[]) => {
+      pending--;
       callback(...answer);
     });
-  const pending = () => logged - delivered;
-  return {
-    log({ message, fields }) {
-      logged++;
-      logger.info(message, fields);
-    },
-    pending,
-    async flush() {
-      while (pending() > 0) await sleep(1);
-    },
+  const call = await winstonCall(transport);
+  const log = (item: Item) => {
+    pending++;
+    call(item);
   };
+  return flushing(log, () => pending);
 }
 
-/** Its endpoint is fixed, so that its HTTP client is told the way; it offers no means to wait for an answer either. */
-async function awsCloudwatchLog(endpoint: string, { batchEvents, isText }: OpenOptions): Promise<Logger> {
-  const { createRequire } = await import("node:module");
+/** Its endpoint is fixed, so that its HTTP client is told the way. */
+async function awsCloudwatchLog({ endpoint, kind }: Task): Promise<Logger> {
   const requirePeer = createRequire(createRequire(import.meta.url).resolve("aws-cloudwatch-log"));
-  const axios = requirePeer("axios") as { defaults: { adapter: (config: object) => Promise<unknown> } };
-  const sendHttp = axios.defaults.adapter;
+  const { defaults } = requirePeer("axios") as { defaults: { adapter: (config: object) => Promise<unknown> } };
+  const send = defaults.adapter;
   let inFlight = 0;
-  axios.defaults.adapter = async (config) => {
+  defaults.adapter = (config) => {
     inFlight++;
-    try {
-      return await sendHttp({ ...config, baseURL: undefined, url: endpoint });
-    } finally {
-      inFlight--;
-    }
+    return send({ ...config, baseURL: undefined, url: endpoint }).finally(() => inFlight--);
   };
-  const { Logger } = await import("aws-cloudwatch-log");
-  const names = { logGroupName: LOG_GROUP, logStreamName: LOG_STREAM, region: ACCESS.region };
-  const logger = new Logger({ ...names, ...ACCESS.credentials });
+  const { Logger } = await peer("aws-cloudwatch-log");
+  const logger = new Logger({ ...NAMES, region: ACCESS.region, ...ACCESS.credentials });
   let batch: unknown[] = [];
   let timer: NodeJS.Timeout | undefined;
-  const send = () => {
+  const cut = () => {
     clearTimeout(timer);
     timer = undefined;
     if (batch.length > 0) logger.log(...batch);
     batch = [];
   };
-  const pending = () => inFlight * batchEvents + batch.length;
-  return {
-    log({ message, record }) {
-      batch.push(isText ? message : record);
-      if (batch.length >= batchEvents) send();
-      timer ??= setTimeout(send, 1_000);
-    },
-    pending,
-    async flush() {
-      send();
-      do await sleep(1);
-      while (pending() > 0);
-    },
+  const log = ({ record }: Item) => {
+    batch.push(record);
+    if (batch.length >= batchEvents(kind)) cut();
+    timer ??= setTimeout(cut, 1_000);
   };
+  return flushing(log, () => inFlight * batchEvents(kind) + batch.length, cut);
 }
 
-async function pinoCloudwatchTransport(endpoint: string): Promise<Logger> {
+async function pinoCloudwatchTransport({ endpoint }: Task): Promise<Logger> {
   process.env.AWS_ENDPOINT_URL_CLOUDWATCH_LOGS = endpoint;
-  const { pino } = await import("pino");
-  const transport = pino.transport({
-    target: "@serdnam/pino-cloudwatch-transport",
-    options: {
-      logGroupName: LOG_GROUP,
-      logStreamName: LOG_STREAM,
-      awsRegion: ACCESS.region,
-      awsAccessKeyId: ACCESS.credentials.accessKeyId,
-      awsSecretAccessKey: ACCESS.credentials.secretAccessKey,
-    },
-  });
-  const logger = pino({ base: null }, transport);
-  return {
-    log: pinoCall(logger),
-    pending: () => 0,
-    async flush() {
-      transport.end();
-      while (!transport.closed) await sleep(1);
-    },
-  };
-}
-
-function pinoCall(logger: import("pino").Logger): Logger["log"] {
-  return ({ message, fields }) => (fields ? logger.info(fields, message) : logger.info(message));
-}
-
-function sleep(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
+  const { accessKeyId, secretAccessKey } = ACCESS.credentials;
+  const keys = { awsRegion: ACCESS.region, awsAccessKeyId: accessKeyId, awsSecretAccessKey: secretAccessKey };
+  const { pino } = await peer("pino");
+  const transport = pino.transport({ target: "@serdnam/pino-cloudwatch-transport", options: { ...NAMES, ...keys } });
+  return flushing(
+    pinoCall(pino({ base: null }, transport)),
+    () => (transport.writableEnded && !transport.closed ? 1 : 0),
+    () => transport.end(),
+  );
 }

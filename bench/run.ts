@@ -1,248 +1,203 @@
 /**
- * The benchmark: `npm run bench`. With ` -- ` between: `--quick` (a minute), `--only burst,calls` (scenarios),
- * `--row cwlogger --row "plain SDK logger"` (rows), `--rounds 9`,
- * `--profile` (where the time of a burst goes, and a .cpuprofile of each in bench/dist/profiles).
+ * The benchmark: `npm run bench`, and behind ` -- `:
+ *   --quick                a minute, on Node.js 26              --all         every peer, for the record
+ *   --only burst,steady    scenarios, see scenarios.ts          --rounds 9    instead of each scenario's own number
+ *   --node 24,26           versions of Node.js, by npx          --file PATH   instead of ../cloudwatch.ts
+ *   --against PATH|COMMIT  two versions of cloudwatch.ts in turns, and the ratio of each figure
  *
- * Each measurement is a process of its own, pinned to one CPU, that logs into a local CloudWatch Logs in another
- * process on another CPU. Rounds are interleaved: every candidate of every scenario is measured once before any is
- * measured again, so that a slow moment of the machine does not hit one of them alone.
+ * Each measurement is a process of its own, pinned to the last CPU, that logs into a local CloudWatch Logs in another
+ * process on the first. What is compared is measured in turns, so that a slow moment of the machine hits all of it.
+ * A run of everything writes RESULTS.md, and the figures of it that README.md and docs/benchmarks.md show.
  */
-import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { type ChildProcess, execFileSync, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
-import { join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { basename, join, resolve } from "node:path";
+import { text } from "node:stream/consumers";
 import { parseArgs } from "node:util";
 import { type BuildOptions, build } from "esbuild";
-import { candidateOf } from "./candidates.ts";
-import { sharesOf } from "./profile.ts";
-import { type Profiles, type Results, type Row, writeReport } from "./report.ts";
-import { type Measurement, type Scenario, scenariosOf } from "./scenarios.ts";
+import { CANDIDATES, type Candidate } from "./candidates.ts";
+import { type Measured, reportOf, withFigures } from "./report.ts";
+import { NOWHERE, type Program, type Row, scenariosOf } from "./scenarios.ts";
 import type { Arrival, Order } from "./server.ts";
-import type { Answer, Figures, Task } from "./worker.ts";
+import type { Figures, Task } from "./worker.ts";
 
-/** Fewer rounds are no result to publish. */
-const FULL_ROUNDS = 5;
 /** A measurement that takes longer is given up and noted. */
 const MEASUREMENT_TIMEOUT_MS = 180_000;
-/** Scenarios of which one row is profiled. */
-const PROFILED = new Map([
-  ["burst", "cwlogger"],
-  ["text", "cwlogger"],
-  ["classes", "cwlogger: CJK"],
-  ["spool", "cwlogger, spoolDirectory"],
-]);
+/** What a full run also measures on the oldest Node.js, for a line below the table. */
+const FOOTNOTE = { node: "20", rounds: 2, scenarios: ["burst", "strings", "calls", "import"] };
 
 const { values: flags } = parseArgs({
   options: {
     quick: { type: "boolean", default: false },
+    all: { type: "boolean", default: false },
     only: { type: "string" },
-    row: { type: "string", multiple: true },
     rounds: { type: "string" },
-    profile: { type: "boolean", default: false },
+    node: { type: "string" },
+    file: { type: "string", default: join(import.meta.dirname, "../cloudwatch.ts") },
+    against: { type: "string" },
   },
 });
-const folder = fileURLToPath(new URL(".", import.meta.url));
+const folder = import.meta.dirname;
 const dist = join(folder, "dist");
-const devNull = openSync("/dev/null", "w");
 const startedAt = Date.now();
 const temporary = mkdtempSync(join(tmpdir(), "cwlogger-bench-"));
-
-await compile();
-const tls = makeCertificate();
-const isPinned = canPin();
+const isPinned = availableParallelism() > 1 && spawnSync("taskset", ["-c", "0", "true"]).status === 0;
+const nodes = new Map<string, string>();
+const files = await compile();
+/** Nothing of the user's: no settings for AWS, and no metadata service. */
 const env = {
-  ...process.env,
+  PATH: process.env.PATH,
+  HOME: temporary,
+  AWS_EC2_METADATA_SERVICE_ENDPOINT: NOWHERE,
   AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: "true",
-  ...(tls && { NODE_EXTRA_CA_CERTS: join(temporary, "cert.pem") }),
 };
-const server = startProcess("server.mjs", 0, []);
-server.stderr?.pipe(process.stderr);
-server.once("exit", (code) => process.exit(code ?? undefined)); // without it nobody would answer
+const server = start(process.execPath, 0, "server.mjs", [], ["ignore", "ignore", "inherit", "ipc"]);
+server.once("exit", (code) => process.exit(code ?? 1)); // without it nobody would answer
 try {
   await main();
 } finally {
+  server.removeAllListeners("exit");
   server.kill();
   rmSync(temporary, { recursive: true, force: true });
 }
 
 async function main(): Promise<void> {
-  const { row: wanted } = flags;
-  const only = flags.only?.split(",");
-  const rounds = Number(flags.rounds ?? (flags.quick ? 1 : FULL_ROUNDS));
-  const scenarios = scenariosOf(flags.quick, rounds)
-    .filter(({ name }) => !only || only.includes(name))
-    .map((all) => ({ ...all, measurements: all.measurements.filter(({ row }) => !wanted || wanted.includes(row)) }))
-    .filter(({ measurements }) => measurements.length > 0);
-  const results: Results = new Map(scenarios.map((scenario) => [scenario.name, { scenario, rows: new Map() }]));
-  for (let round = 0; scenarios.some(({ rounds }) => round < rounds); round++) {
-    for (const scenario of scenarios.filter(({ rounds }) => round < rounds)) {
-      console.error(`round ${round + 1} of ${scenario.rounds}: ${scenario.title}`);
-      const start = performance.now();
-      for (const measurement of scenario.measurements) await addRound(results, scenario, measurement);
-      console.error(`  ${((performance.now() - start) / 1_000).toFixed(1)} s`);
+  const isFull = !flags.quick && !flags.only && !flags.against && !flags.rounds;
+  const versions = (flags.node ?? (flags.quick ? "26" : "24,26")).split(",");
+  for (const node of [...versions, ...(isFull ? [FOOTNOTE.node] : [])]) nodes.set(node, nodeOf(node));
+  const scenarios = Object.entries(scenariosOf(flags.quick, flags.all))
+    .filter(([name]) => flags.only?.split(",").includes(name) ?? true)
+    .map(([name, all]) => ({ name, ...all, rows: all.rows.filter(({ isOurs }) => isOurs || !flags.against) }));
+  const measured: Measured = new Map();
+  for (const { name, rows, rounds = 3 } of scenarios) {
+    const began = Date.now();
+    const wanted = Number(flags.rounds ?? (flags.quick ? 1 : rounds));
+    for (let round = 0; round < wanted; round++) {
+      const hasFootnote = isFull && FOOTNOTE.scenarios.includes(name) && round < FOOTNOTE.rounds;
+      for (const row of rows) {
+        for (const node of versions) {
+          const turns = round % 2 === 0 ? [...files.keys()] : [...files.keys()].reverse();
+          for (const file of turns) await addRound(measured, name, row, node, file);
+        }
+        if (hasFootnote && row.label === "cwlogger") await addRound(measured, name, row, FOOTNOTE.node, "file.mjs");
+      }
     }
+    console.error(`${name}: ${((Date.now() - began) / 1_000).toFixed(0)} s`);
   }
   const command = ["npm run bench", ...(process.argv.length > 2 ? ["--", ...process.argv.slice(2)] : [])].join(" ");
-  const isFull = !flags.quick && !only && !wanted && rounds >= FULL_ROUNDS;
-  const profiles = isFull || flags.profile ? await profileAll(scenarios) : new Map();
-  const target = isFull ? folder : dist; // only a full run replaces the results in the repository
-  console.log(writeReport(target, results, profiles, { command, startedAt, isPinned }));
-  console.error(`Written to ${target}`);
+  const results = reportOf(scenarios, measured, { command, startedAt, isPinned, nodes, versions, files });
+  console.log(results);
+  if (!isFull) return;
+  writeFileSync(join(folder, "RESULTS.md"), results);
+  for (const page of ["../README.md", "../docs/benchmarks.md"].map((name) => join(folder, name)).filter(existsSync)) {
+    writeFileSync(page, withFigures(readFileSync(page, "utf8"), results));
+  }
 }
 
-async function addRound(results: Results, scenario: Scenario, measurement: Measurement): Promise<void> {
-  const { rows } = results.get(scenario.name) as { rows: Map<string, Row> };
-  const row = rows.get(measurement.row) ?? { measurement, rounds: [], notes: new Set() };
-  rows.set(measurement.row, row);
-  if (row.notes.size > 0 && row.rounds.length === 0) return; // not available, or it did not finish
+async function addRound(measured: Measured, scenario: string, row: Row, node: string, file: string): Promise<void> {
+  const key = [scenario, row.label, node, file].join("\n");
+  const cell = measured.get(key) ?? { rounds: [], notes: new Set() };
+  measured.set(key, cell);
+  if (cell.notes.has("failed")) return;
+  const { endpoint } = await order<{ endpoint: string }>({ op: "start", options: row.service ?? {} });
+  let figures: Figures | undefined;
+  let events: number | undefined;
+  const [program, path, began] = [nodes.get(node) as string, join(dist, file), Date.now()];
   try {
-    row.rounds.push(await measure(measurement));
+    if (row.program) figures = await runProgram(row.program, program, path, endpoint);
+    else [figures, events] = await runTask(row, program, path, endpoint);
   } catch (error) {
-    row.notes.add(error instanceof Error ? error.message : String(error));
+    console.error(`${key.replaceAll("\n", ", ")}: ${error instanceof Error ? error.message : error}`);
+    cell.notes.add("failed");
   }
+  const { arrived, firstAt } = await order<Arrival>({ op: "stop", events });
+  if (figures) cell.rounds.push(figures);
+  if (figures && row.program && firstAt !== undefined) figures["first event ms"] = firstAt - began;
+  if (arrived !== undefined) cell.notes.add(arrived);
 }
 
-/** Once more with a profile, which costs time of its own: bursts of cwlogger, of the kinds whose goals are hardest. */
-async function profileAll(scenarios: Scenario[]): Promise<Profiles> {
-  const folder = join(dist, "profiles");
-  rmSync(folder, { recursive: true, force: true });
-  const profiles: Profiles = new Map();
-  for (const { name, title, measurements } of scenarios) {
-    const row = PROFILED.get(name);
-    const measurement = measurements.find((one) => one.row === row);
-    if (measurement === undefined) continue;
-    const path = join(folder, `${name}.cpuprofile`);
-    await measure(measurement, ["--cpu-prof", `--cpu-prof-dir=${folder}`, `--cpu-prof-name=${name}.cpuprofile`]);
-    profiles.set(name === "classes" ? "CJK" : title, sharesOf(path));
-  }
-  return profiles;
+/** No channel to this process, since that loads modules of Node.js before the measured import could. */
+async function runProgram(program: Program, node: string, file: string, endpoint: string): Promise<Figures> {
+  const given = [program.what, program.module ?? file, program.endpoint ?? endpoint];
+  const began = Date.now();
+  const child = start(node, 1, "start.mjs", given, ["ignore", "pipe", "ignore"], program.env);
+  const [output] = await Promise.all([text(child.stdout as NodeJS.ReadableStream), once(child, "close")]);
+  return program.what === "import" ? JSON.parse(output) : { "start to end ms": Date.now() - began };
 }
 
-async function measure(measurement: Measurement, nodeOptions: string[] = []): Promise<Figures> {
-  const { candidate, task: given, module, service = {}, hasTls, hasSpool } = measurement;
-  if (hasTls && !tls) throw new Error("not available: no openssl to make a certificate");
-  const { maxEvents = Infinity, role } = candidateOf(candidate);
-  const spoolDirectory = hasSpool ? mkdtempSync(join(temporary, "spool-")) : undefined;
-  const task: Task = {
-    mode: "burst",
-    candidate,
-    kind: "structured",
-    events: 0,
-    warmUp: 0,
-    ...given,
-    ...(spoolDirectory !== undefined && { cwlogger: { spoolDirectory } }),
-    endpoint: "",
-  };
-  if (task.mode === "burst" && task.events > maxEvents) Object.assign(task, { events: maxEvents, warmUp: 0 });
-  const events = task.events + task.warmUp;
-  const options = { ...service, ...(hasTls && tls && { tls }) };
-  const { endpoint } = await order<{ endpoint: string }>({ op: "start", kind: task.kind, events, options });
+/** The figures, and how many events are to arrive, where that is to be checked. */
+async function runTask(row: Row, node: string, file: string, endpoint: string): Promise<[Figures, number?]> {
+  const spoolDirectory = row.hasSpool ? mkdtempSync(join(temporary, "spool-")) : undefined;
+  const options = { ...row.task?.options, ...(spoolDirectory && { spoolDirectory }) };
+  const defaults = { mode: "burst", candidate: "cwlogger", kind: "structured", events: 0, warmUp: 0 } as const;
+  const task: Task = { ...defaults, steps: [], seconds: 0, ...row.task, options, file, endpoint };
+  const { maxEvents = Infinity, isLimit }: Candidate = CANDIDATES[task.candidate];
+  if (task.events > maxEvents) Object.assign(task, { events: maxEvents, warmUp: 0 });
   try {
-    if (module !== undefined) return measureStart(module, endpoint);
-    const figures = await runTask({ ...task, endpoint }, nodeOptions);
-    const isChecked = role !== "limit" && (task.mode === "burst" || task.mode === "steady");
-    if (!isChecked) return figures;
-    const { firstViolation, ...arrival } = await order<Arrival>({ op: "stop" });
-    if (firstViolation) console.error(`  ${candidate}: ${firstViolation}`);
-    return { ...figures, ...arrival, wireBytesPerEvent: arrival.wireBytes / events };
+    if (task.mode === "recover") await work(node, { ...task, mode: "fillSpool", endpoint: NOWHERE });
+    const figures = await work(node, task);
+    return task.mode === "burst" && !isLimit ? [figures, task.events + task.warmUp] : [figures];
   } finally {
-    await order({ op: "stop" });
+    if (spoolDirectory) rmSync(spoolDirectory, { recursive: true, force: true });
   }
 }
 
 /** Runs a measured process and returns its figures. */
-function runTask(task: Task, nodeOptions: string[]): Promise<Figures> {
-  const child = startProcess("worker.mjs", 1, [JSON.stringify(task)], nodeOptions);
-  let errors = "";
-  child.stderr?.on("data", (chunk) => {
-    errors = (errors + chunk).slice(0, 2_000);
+async function work(node: string, task: Task): Promise<Figures> {
+  const child = start(node, 1, "worker.mjs", [JSON.stringify(task)], ["ignore", "ignore", "pipe", "ipc"]);
+  let figures: Figures | undefined;
+  child.on("message", (given: Figures) => {
+    figures = given;
   });
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => {
-      reject(new Error(`not finished after ${MEASUREMENT_TIMEOUT_MS / 1_000} s`));
-      child.kill("SIGKILL");
-    }, MEASUREMENT_TIMEOUT_MS);
-    child.on("message", async (answer: Answer) => {
-      if (answer.figures) resolve(answer.figures);
-      else if (answer.notAvailable !== undefined) reject(new Error(`not available: ${answer.notAvailable}`));
-      else child.send(await order<object>({ op: "settle" }));
-    });
-    child.on("exit", (code, signal) => {
-      clearTimeout(timer);
-      if (errors) console.error(`  ${task.candidate}: ${errors.trim().split("\n").slice(0, 8).join("\n  ")}`);
-      reject(new Error(`ended without figures (${code ?? signal})`));
-    });
-  });
+  const [errors] = await Promise.all([text(child.stderr as NodeJS.ReadableStream), once(child, "close")]);
+  if (figures === undefined) throw new Error(`no figures: …${errors.slice(-600)}`);
+  return figures;
+}
+
+type Stdio = ("ignore" | "inherit" | "pipe" | "ipc")[];
+
+/** The service runs on the first CPU, what is measured on the last. */
+function start(node: string, cpu: 0 | 1, file: string, given: string[], stdio: Stdio, more = {}): ChildProcess {
+  const command = [node, "--expose-gc", join(dist, file), ...given];
+  const last = String(availableParallelism() - 1);
+  const [program = "", ...rest] = isPinned ? ["taskset", "-c", cpu === 0 ? "0" : last, ...command] : command;
+  const limit = cpu === 0 ? {} : { timeout: MEASUREMENT_TIMEOUT_MS, killSignal: "SIGKILL" as const };
+  return spawn(program, rest, { stdio, env: { ...env, ...more }, ...limit });
 }
 
 /** Orders are answered one by one. */
-function order<T>(what: Order): Promise<T> {
-  return new Promise((resolve) => {
-    server.once("message", (answer) => resolve(answer as T));
-    server.send(what);
-  });
+async function order<T>(what: Order): Promise<T> {
+  server.send(what);
+  const [answer] = await once(server, "message");
+  return answer;
 }
 
-function startProcess(file: string, cpu: 0 | 1, given: string[], nodeOptions: string[] = []): ChildProcess {
-  const [program = "", ...rest] = pinned(cpu, [file, ...given], nodeOptions);
-  return spawn(program, rest, { stdio: ["ignore", devNull, "pipe", "ipc"], env });
-}
-
-/** The service runs on the first CPU, what is measured on the last. */
-function pinned(cpu: 0 | 1, [file = "", ...given]: string[], nodeOptions: string[] = []): string[] {
-  const node = [process.execPath, "--expose-gc", ...nodeOptions, join(dist, file), ...given];
-  return isPinned ? ["taskset", "-c", String(cpu === 0 ? 0 : availableParallelism() - 1), ...node] : node;
-}
-
-function canPin(): boolean {
-  try {
-    execFileSync("taskset", ["-c", "0", "true"], { stdio: "ignore" });
-    return availableParallelism() > 1;
-  } catch {
-    return false;
-  }
+/** The program of a version of Node.js, from npm. */
+function nodeOf(version: string): string {
+  const given = ["-y", "-p", `node@${version}`, "node", "-p", "process.execPath"];
+  return execFileSync("npx", given, { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] }).trim();
 }
 
 /** JavaScript from TypeScript, so that no loader is in a measured process; packages stay what npm installed. */
-async function compile(): Promise<void> {
+async function compile(): Promise<Map<string, string>> {
   mkdirSync(dist, { recursive: true });
-  const settings: BuildOptions = {
-    outdir: dist,
-    outExtension: { ".js": ".mjs" },
-    platform: "node",
-    format: "esm",
-    target: "node20",
-    logLevel: "warning",
-  };
-  // As the package is built.
-  await build({ ...settings, entryPoints: [join(folder, "../cloudwatch.ts")] });
+  const common = { platform: "node", format: "esm", target: "node20", logLevel: "warning" } as const;
+  const settings: BuildOptions = { ...common, outdir: dist, outExtension: { ".js": ".mjs" } };
+  const sources: Record<string, string> = { file: resolve(flags.file) };
+  if (flags.against && existsSync(flags.against)) sources.against = resolve(flags.against);
+  else if (flags.against) {
+    sources.against = join(temporary, "against.ts");
+    const git = ["show", `${flags.against}:cloudwatch.ts`];
+    writeFileSync(sources.against, execFileSync("git", git, { cwd: folder, maxBuffer: 2 ** 24 }));
+  }
+  await build({ ...settings, entryPoints: sources }); // not bundled, as the package is built
   const entryPoints = ["worker.ts", "start.ts", "server.ts"].map((file) => join(folder, file));
   await build({ ...settings, entryPoints, bundle: true, packages: "external" });
   writeFileSync(join(dist, "empty.mjs"), "export {};\n");
-}
-
-/** No channel to this process, since that loads modules of Node.js before the measured import could. */
-function measureStart(module: string, endpoint: string): Figures {
-  const path = module.startsWith("./") ? new URL(module, new URL("./dist/", import.meta.url)).href : module;
-  const [file = "", ...given] = pinned(1, ["start.mjs", path, endpoint]);
-  return JSON.parse(execFileSync(file, given, { encoding: "utf8", env, stdio: ["ignore", "pipe", "ignore"] }));
-}
-
-function makeCertificate(): { key: string; cert: string } | undefined {
-  const [key, cert] = [join(temporary, "key.pem"), join(temporary, "cert.pem")];
-  const subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"];
-  const curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"];
-  try {
-    execFileSync(
-      "openssl",
-      ["req", "-x509", ...curve, "-nodes", "-days", "2", ...subject, "-keyout", key, "-out", cert],
-      {
-        stdio: "ignore",
-      },
-    );
-    return { key: readFileSync(key, "utf8"), cert: readFileSync(cert, "utf8") };
-  } catch {
-    return undefined;
-  }
+  // The object's id is what `git rev-parse COMMIT:cloudwatch.ts` tells.
+  const idOf = (path: string) => execFileSync("git", ["hash-object", path], { encoding: "utf8" }).slice(0, 9);
+  const names: Record<string, string | undefined> = { file: basename(flags.file), against: flags.against };
+  return new Map(Object.entries(sources).map(([key, path]) => [`${key}.mjs`, `${names[key]}, object ${idOf(path)}`]));
 }

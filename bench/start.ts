@@ -1,25 +1,23 @@
-/** A fresh process that imports one module, and where it is the logger constructs it and delivers one event. */
-const [, , module = "", endpoint = ""] = process.argv;
+/** Fresh processes: `import` times a module over an empty one; the others are a program that logs one event and ends. */
+const [, , what = "", module = "", endpoint = ""] = process.argv;
 
-const importStart = performance.now();
-const imported = await import(module);
-const importMs = performance.now() - importStart;
-const figures: Record<string, number> = { importMs };
-
-if (imported.CloudwatchLogger !== undefined) {
-  const credentials = { accessKeyId: "AKIDEXAMPLE", secretAccessKey: "secret" };
-  const constructStart = performance.now();
-  const logger = new imported.CloudwatchLogger("bench", { region: "us-east-1", endpoint, credentials });
-  figures.constructMs = performance.now() - constructStart;
+if (what === "import") {
+  await timed("1"); // the first import pays for the loader
+  const emptyMs = await timed("2");
+  const cpu = process.cpuUsage();
+  const importMs = await timed();
+  const { user, system } = process.cpuUsage(cpu);
+  process.stdout.write(JSON.stringify({ "import ms": importMs - emptyMs, "CPU ms": (user + system) / 1_000 }));
+} else if (what !== "empty") {
+  const { CloudwatchLogger } = (await import(module)) as typeof import("../cloudwatch.ts");
+  const logger = new CloudwatchLogger(what === "null" ? null : "bench", what === "null" ? {} : { endpoint });
   logger.info("the first event");
-  await new Promise((resolve) => setImmediate(resolve));
-  figures.sdkModulesBefore = await sdkModules();
-  await logger.close();
-  figures.sdkModulesAfter = await sdkModules();
+  if (what === "stay") setTimeout(() => process.exit(), 2_000);
 }
-process.stdout.write(JSON.stringify(figures), () => process.exit());
 
-async function sdkModules(): Promise<number> {
-  const { createRequire } = await import("node:module");
-  return Object.keys(createRequire(import.meta.url).cache).filter((path) => /@aws-sdk|@smithy/.test(path)).length;
+async function timed(empty?: string): Promise<number> {
+  const path = empty === undefined ? module : new URL(`./empty.mjs?${empty}`, import.meta.url).href;
+  const start = performance.now();
+  await import(path);
+  return performance.now() - start;
 }

@@ -1,304 +1,258 @@
 /** The measured process: does one task, given as JSON in its arguments, and sends the figures to its parent. */
-import { readFileSync } from "node:fs";
-import { monitorEventLoopDelay } from "node:perf_hooks";
+import { existsSync, readFileSync } from "node:fs";
+import { createHistogram, monitorEventLoopDelay } from "node:perf_hooks";
 import { setTimeout as sleep, setImmediate as turn } from "node:timers/promises";
-import type { CloudwatchLoggerOptions } from "../cloudwatch.ts";
-import { ACCESS, type CandidateName, CWLOGGER, candidateOf, LOG_GROUP, type Logger } from "./candidates.ts";
-import { type Item, type Kind, makePool, renumber } from "./records.ts";
+import type { CloudwatchLogger, CloudwatchLoggerOptions } from "../cloudwatch.ts";
+import { ACCESS, CANDIDATES, type Candidate, type CandidateName, LOG_GROUP, type Logger } from "./candidates.ts";
+import { type Kind, makePool } from "./records.ts";
 
 export interface Task {
-  mode: "burst" | "steady" | "calls" | "spool calls" | "disabled calls" | "full queue";
-  endpoint: string;
+  mode: keyof typeof MODES;
   candidate: CandidateName;
+  /** The compiled cloudwatch.ts that stands for cwlogger. */
+  file: string;
+  endpoint: string;
   kind: Kind;
-  /** Events of the measured burst; more go before it, see `warmUp`. */
+  /** Events that are measured; before them go `warmUp` others, so that V8 has compiled all. */
   events: number;
-  /** Events that are logged before anything is measured. */
   warmUp: number;
-  /** Events after which the service is told to look at what it got, outside of the measured time. */
-  settleEvery?: number;
-  cwlogger?: CloudwatchLoggerOptions;
-  perSecond?: number;
-  seconds?: number;
-  rounds?: number;
+  /** Options for cwlogger. */
+  options: CloudwatchLoggerOptions;
+  /** Events a second, events waiting, bytes of a message, depth of fields: figures for each. */
+  steps: number[];
+  /** For how long each pace is kept. */
+  seconds: number;
 }
 
-/** The figures of one task by name; the unit is in the name. */
+/** The figures of one task by their titles in the tables. */
 export type Figures = Record<string, number>;
-
-/** What a measured process tells: its figures, that it cannot, or that the service should settle. */
-export interface Answer {
-  figures?: Figures;
-  notAvailable?: string;
-}
 
 /** Events that are logged without looking left and right. */
 const SLICE_EVENTS = 1_000;
-const LARGE_SLICE_EVENTS = 10;
-/** To ask for the RSS takes up to 0.3 ms. */
-const RSS_INTERVAL_MS = 30;
-const DEFAULTS = { batchEvents: 0, pauseMs: 0, isText: false };
+/** A queue that is not filled by then, and a spool that is not delivered, are given up. */
+const PATIENCE_MS = 60_000;
 
+const MODES = { burst, steady, calls, waiting, fullQueue, fillSpool, recover, sizes, depths };
 const task = JSON.parse(process.argv[2] ?? "{}") as Task;
-const MODES: Record<Task["mode"], () => Promise<Figures>> = {
-  burst,
-  steady,
-  calls,
-  "spool calls": spoolCalls,
-  "disabled calls": disabledCalls,
-  "full queue": fullQueue,
-};
-answer({ figures: await MODES[task.mode]() });
-
-// ── Burst ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+const candidate: Candidate = CANDIDATES[task.candidate];
+const figures = await MODES[task.mode]();
+// What is still waiting is of no interest, nor is what the logger has to say about it.
+process.send?.(figures, () => process.kill(process.pid, "SIGKILL"));
 
 /** As fast as the logger takes events without losing any, until the last one is answered. */
 async function burst(): Promise<Figures> {
-  const { settleEvery = Infinity, events, warmUp, kind } = task;
-  const pool = makePool(kind);
-  collectGarbage();
-  const emptyMb = rssMb();
-  const logger = await openLogger();
-  let peakMb = 0;
-  let sampledAt = 0;
-  let index = 0;
-
-  async function log(count: number): Promise<void> {
-    const { maxPending } = candidateOf(task.candidate);
-    const sliceEvents = kind === "large" ? LARGE_SLICE_EVENTS : SLICE_EVENTS;
-    const maxWaiting = kind === "large" ? maxPending / 100 : maxPending;
-    for (const end = index + count; index < end; ) {
-      for (const sliceEnd = Math.min(end, index + sliceEvents); index < sliceEnd; index++) {
-        logger.log(itemAt(pool, index));
-      }
-      if (performance.now() - sampledAt > RSS_INTERVAL_MS) {
-        sampledAt = performance.now();
-        peakMb = Math.max(peakMb, rssMb());
-      }
-      await turn();
-      while (logger.pending() > maxWaiting) await sleep(1);
-    }
-  }
-
-  await log(warmUp);
-  if (warmUp > 0) await logger.flush();
-  const loadedMb = rssMb();
-  peakMb = loadedMb;
-  let [wallMs, cpuMs, mainMs, firstPeakMb] = [0, 0, 0, 0];
-  for (let done = 0; done < events; ) {
-    const count = Math.min(settleEvery, events - done);
-    const stop = startClock();
-    await log(count);
-    done += count;
-    await logger.flush();
-    peakMb = Math.max(peakMb, rssMb());
-    const spent = stop();
-    wallMs += spent.wallMs;
-    cpuMs += spent.cpuMs;
-    mainMs += spent.mainMs;
-    firstPeakMb ||= peakMb;
-    if (done < events) await settle();
-  }
-  return {
-    eventsPerSecond: (events / wallMs) * 1_000,
-    cpuMicrosPerEvent: (cpuMs / events) * 1_000,
-    mainMicrosPerEvent: (mainMs / events) * 1_000,
-    loadMb: loadedMb - emptyMb,
-    burstMb: peakMb - loadedMb,
-    firstMb: firstPeakMb - loadedMb,
-  };
-}
-
-// ── Steady ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-/** So many events per second, evenly, for so many seconds after some that are not measured. */
-async function steady(): Promise<Figures> {
-  const { perSecond = 1_000, seconds = 2 } = task;
-  const pool = makePool(task.kind);
-  const logger = await openLogger();
-  const delay = monitorEventLoopDelay({ resolution: 1 });
-  let index = 0;
-  const start = performance.now();
-  const timer = setInterval(() => {
-    const due = Math.min(events, Math.floor(((performance.now() - start) / 1_000) * perSecond));
-    for (; index < due; index++) logger.log(itemAt(pool, index));
-  }, 1);
-  const events = task.events;
-  await sleep((events / perSecond - seconds) * 1_000);
+  const { events, warmUp } = task;
+  const itemAt = makePool(task.kind);
+  const memoryMb = watchMemory();
+  const logger = await candidate.open(task);
+  await logPaced(logger, 0, warmUp, itemAt);
+  await (warmUp > 0 && logger.flush());
   const stop = startClock();
-  delay.enable();
-  await sleep(seconds * 1_000);
-  delay.disable();
-  const { wallMs, cpuMs } = stop();
-  const behind = logger.pending();
-  while (index < events) await sleep(1);
-  clearInterval(timer);
+  await logPaced(logger, warmUp, events, itemAt);
   await logger.flush();
+  const { wallMs, cpuMs } = stop();
   return {
-    cpuPercent: (cpuMs / wallMs) * 100,
-    delayP50Ms: delay.percentile(50) / 1e6,
-    delayP99Ms: delay.percentile(99) / 1e6,
-    delayMaxMs: delay.max / 1e6,
-    pendingEvents: behind,
+    "CPU µs/event": (cpuMs / events) * 1_000,
+    "events/s": (events / wallMs) * 1_000,
+    "RSS MB": memoryMb(),
   };
 }
 
-// ── One call ────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-/** Blocks of calls and blocks of JSON.stringify of the same records in turns; what is sent is sent between them. */
-async function calls(): Promise<Figures> {
-  const logger = await openLogger();
-  const stringifier = await candidateOf("JSON.stringify").open("", DEFAULTS);
-  const [callNanos = 0, stringifyNanos = 0] = await interleave([logger, stringifier]);
+/** So many events a second, evenly, until the last one is answered. */
+async function steady(): Promise<Figures> {
+  const itemAt = makePool("structured");
+  const logger = await candidate.open(task);
+  await logPaced(logger, 0, task.warmUp, itemAt);
   await logger.flush();
-  return { callNanos, otherNanos: stringifyNanos, ratio: callNanos / stringifyNanos };
-}
-
-/** The same for a logger with a spool and one without. */
-async function spoolCalls(): Promise<Figures> {
-  const plain = await candidateOf("cwlogger").open(task.endpoint, DEFAULTS);
-  const spooling = await openLogger();
-  const [spoolNanos = 0, callNanos = 0] = await interleave([spooling, plain]);
-  await Promise.all([plain.flush(), spooling.flush()]);
-  return { callNanos: spoolNanos, otherNanos: callNanos, ratio: spoolNanos / callNanos };
-}
-
-/** A call below the threshold and an empty function, in turns. */
-async function disabledCalls(): Promise<Figures> {
-  const { CloudwatchLogger } = (await import(CWLOGGER)) as typeof import("../cloudwatch.ts");
-  const logger = new CloudwatchLogger(LOG_GROUP, { ...ACCESS, endpoint: task.endpoint });
-  const empty = { debug(_message: unknown, _fields?: object) {} };
-  const disabledNanos: number[] = [];
-  const emptyNanos: number[] = [];
-  const pool = makePool(task.kind);
-  const repeats = 100;
-  for (let block = 0; block < (task.rounds ?? 40); block++) {
-    for (const [target, nanos] of [
-      [logger, disabledNanos],
-      [empty, emptyNanos],
-    ] as const) {
-      const start = process.hrtime.bigint();
-      for (let repeat = 0; repeat < repeats; repeat++) {
-        for (const { message, fields } of pool) target.debug(message, fields);
-      }
-      nanos.push(Number(process.hrtime.bigint() - start) / (repeats * pool.length));
-    }
+  const figures: Figures = {};
+  let next = task.warmUp;
+  for (const perSecond of task.steps) {
+    const end = next + perSecond * task.seconds;
+    const delay = monitorEventLoopDelay({ resolution: 1 });
+    delay.enable();
+    const stop = startClock();
+    const [first, start] = [next, performance.now()];
+    await new Promise<void>((resolve) => {
+      const timer = setInterval(() => {
+        const due = Math.min(end, first + Math.floor(((performance.now() - start) / 1_000) * perSecond));
+        while (next < due) logger.log(itemAt(next++));
+        if (next < end) return;
+        clearInterval(timer);
+        resolve();
+      }, 1);
+    });
+    delay.disable();
+    await logger.flush();
+    const title = `${perSecond.toLocaleString("en")}/s:`;
+    figures[`${title} CPU %`] = stop().cpuMs / (task.seconds * 10);
+    if (perSecond < 10_000) continue;
+    figures["delay p99 ms"] = delay.percentile(99) / 1e6;
+    figures["longest ms"] = delay.max / 1e6;
   }
-  const [disabled, nothing] = [median(disabledNanos), median(emptyNanos)];
-  return { callNanos: disabled, otherNanos: nothing, addedNanos: disabled - nothing, ratio: disabled / nothing };
+  return figures;
 }
 
-/** Median nanoseconds of a call to each logger. The first blocks warm up. */
-async function interleave(loggers: Logger[]): Promise<number[]> {
-  const pool = makePool(task.kind);
-  const nanos: number[][] = loggers.map(() => []);
-  const blocks = task.events / SLICE_EVENTS;
-  const warmUpBlocks = task.warmUp / SLICE_EVENTS;
-  for (let block = 0; block < blocks + warmUpBlocks; block++) {
-    const turns = block % 2 === 0 ? loggers.keys() : [...loggers.keys()].reverse();
-    for (const which of turns) {
+/** Blocks of calls to each in turns; what is sent is sent between them. */
+async function calls(): Promise<Figures> {
+  const names: CandidateName[] = ["cwlogger", "JSON.stringify", "pino to /dev/null"];
+  const loggers = await Promise.all(names.map((name) => CANDIDATES[name].open(task)));
+  const itemAt = makePool("structured");
+  const nanos = loggers.map(() => createHistogram());
+  for (let block = 0; block < (task.warmUp + task.events) / SLICE_EVENTS; block++) {
+    for (const offset of loggers.keys()) {
+      const which = (block + offset) % loggers.length;
       const logger = loggers[which] as Logger;
       const start = process.hrtime.bigint();
-      const first = block * SLICE_EVENTS;
-      for (let index = first; index < first + SLICE_EVENTS; index++) logger.log(itemAt(pool, index));
-      const spent = Number(process.hrtime.bigint() - start) / SLICE_EVENTS;
-      if (block >= warmUpBlocks) nanos[which]?.push(spent);
+      for (let index = 0; index < SLICE_EVENTS; index++) logger.log(itemAt(index));
+      const spent = (process.hrtime.bigint() - start) / BigInt(SLICE_EVENTS);
+      if (block * SLICE_EVENTS >= task.warmUp) nanos[which]?.record(spent);
       await turn();
     }
-    // Every few blocks everything is sent, so that the blocks measure calls and nothing else.
-    if (block % 3 === 2) while (loggers.some((logger) => logger.pending() > SLICE_EVENTS * 4)) await sleep(1);
+    if (block % 3 === 2) await loggers[0]?.flush();
   }
-  return nanos.map(median);
+  const [call = 0, stringify = 0, pino = 0] = nanos.map((each) => each.percentile(50));
+  const ratios = { "× JSON.stringify": call / stringify, "× pino": call / pino };
+  return { "info(message, fields) ns": call, "JSON.stringify ns": stringify, "pino to /dev/null ns": pino, ...ratios };
 }
 
-// ── Full queue ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
-/** Logs into a service that does not answer until the logger refuses to take more. */
-async function fullQueue(): Promise<Figures> {
-  const { CloudwatchLogger } = (await import(CWLOGGER)) as typeof import("../cloudwatch.ts");
-  const pool = makePool(task.kind);
-  collectGarbage();
-  const emptyMb = rssMb();
-  const logger = new CloudwatchLogger(LOG_GROUP, { ...ACCESS, endpoint: task.endpoint, onLoss() {}, onError() {} });
-  let peakMb = 0;
-  for (let index = 0; logger.stats().dropped === 0; ) {
-    for (const end = index + SLICE_EVENTS; index < end; index++) {
-      const { message, fields } = itemAt(pool, index);
-      logger.warn(message, fields);
+/** Single calls while so many events wait, and nobody answers. */
+async function waiting(): Promise<Figures> {
+  const { logger, log } = await openOurs();
+  const figures: Figures = {};
+  for (const count of task.steps) {
+    for (let logged = logger.stats().logged; logged < count; logged++) {
+      log();
+      if (logged % SLICE_EVENTS === 0) await turn();
+      if (performance.now() > PATIENCE_MS) return figures;
     }
+    const nanos = createHistogram();
+    for (let call = 0; call < 10_000; call++) {
+      if (call % 100 === 0) await turn();
+      const start = process.hrtime.bigint();
+      log();
+      nanos.record(process.hrtime.bigint() - start);
+    }
+    const title = `${count.toLocaleString("en")} waiting:`;
+    figures[`${title} median µs`] = nanos.percentile(50) / 1_000;
+    figures[`${title} p99 µs`] = nanos.percentile(99) / 1_000;
+    figures[`${title} longest µs`] = nanos.max / 1_000;
+  }
+  return figures;
+}
+
+/** Logs to nobody who answers until the logger refuses to take more. */
+async function fullQueue(): Promise<Figures> {
+  const memoryMb = watchMemory();
+  const { logger, log } = await openOurs();
+  while (logger.stats().dropped === 0) {
+    for (let call = 0; call < SLICE_EVENTS; call++) log();
     await turn();
-    peakMb = Math.max(peakMb, rssMb());
+    if (performance.now() > PATIENCE_MS) throw new Error(`The queue is not full: ${JSON.stringify(logger.stats())}`);
   }
   await sleep(200);
-  const figures = { queuedEvents: logger.stats().pending, fullMb: Math.max(peakMb, rssMb()) - emptyMb };
-  process.send?.({ figures } satisfies Answer, () => process.kill(process.pid, "SIGKILL")); // 200,000 events, no word
-  return new Promise(() => {});
+  return { "RSS MB": memoryMb(), "events queued": logger.stats().pending };
 }
 
-// ── Helpers ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-function answer(what: Answer): void {
-  process.send?.(what, () => process.exit());
-}
-
-async function openLogger(): Promise<Logger> {
-  const batchEvents = { structured: 3_300, strings: 6_000, text: 8_000, large: 9 }[task.kind as string] ?? 1_300;
-  const pauseMs = task.mode === "steady" ? 200 : 0;
-  const options = {
-    batchEvents,
-    pauseMs,
-    isText: task.kind === "text",
-    ...(task.cwlogger && { cwlogger: task.cwlogger }),
-  };
-  try {
-    return await candidateOf(task.candidate).open(task.endpoint, options);
-  } catch (error) {
-    if (task.cwlogger === undefined || !(error instanceof TypeError)) throw error;
-    answer({ notAvailable: error.message });
-    return new Promise(() => {});
+/** Leaves a spool of so many events behind, of 1 KiB each, as a process does that is killed. */
+async function fillSpool(): Promise<Figures> {
+  const { logger } = await openOurs();
+  const message = "a message of a kilobyte ".padEnd(1_024 - 26 - '{"level":"INFO","message":""}'.length, "and so on ");
+  for (let index = 0; index < task.events; index++) {
+    logger.info(message);
+    if (index % SLICE_EVENTS === 0) await turn();
   }
+  return { "events spooled": logger.stats().pending };
 }
 
-function itemAt(pool: Item[], index: number): Item {
-  return renumber(pool[index % pool.length] as Item, index);
-}
-
-function startClock(): () => { wallMs: number; cpuMs: number; mainMs: number } {
-  const wall = performance.now();
-  const cpu = process.cpuUsage();
-  const main = mainThreadMs();
-  return () => {
-    const { user, system } = process.cpuUsage(cpu);
-    return { wallMs: performance.now() - wall, cpuMs: (user + system) / 1_000, mainMs: mainThreadMs() - main };
-  };
-}
-
-/** CPU time of the main thread alone, where the kernel tells (Linux); of the process elsewhere. */
-function mainThreadMs(): number {
-  try {
-    return Number(readFileSync(`/proc/self/task/${process.pid}/schedstat`, "utf8").split(" ")[0]) / 1e6;
-  } catch {
-    const { user, system } = process.cpuUsage();
-    return (user + system) / 1_000;
+/** Takes over what another process left in the spool, until all of it is delivered. */
+async function recover(): Promise<Figures> {
+  const memoryMb = watchMemory();
+  const delay = monitorEventLoopDelay({ resolution: 1 });
+  const { logger } = await openOurs();
+  const start = performance.now();
+  delay.enable();
+  while (logger.stats().delivered < task.events) {
+    if (performance.now() - start > PATIENCE_MS) throw new Error(`Not delivered: ${JSON.stringify(logger.stats())}`);
+    await sleep(20);
   }
+  delay.disable();
+  const seconds = (performance.now() - start) / 1_000;
+  return { "until delivered, s": seconds, "longest stall ms": delay.max / 1e6, "RSS MB": memoryMb() };
 }
 
-function rssMb(): number {
-  return process.memoryUsage.rss() / 1e6;
+/** CPU of an event whose message has so many bytes, delivery included. */
+function sizes(): Promise<Figures> {
+  return series("bytes", (bytes) => ["0123456789 abcdef".repeat(bytes / 17 + 1).slice(0, bytes), {}, bytes]);
 }
 
-function collectGarbage(): void {
-  globalThis.gc?.();
-}
-
-/** Asks the parent to have the service settle, and waits until it did. */
-function settle(): Promise<void> {
-  return new Promise((resolve) => {
-    process.once("message", () => resolve());
-    process.send?.({} satisfies Answer);
+/** CPU of an event whose fields are nested so deep. */
+function depths(): Promise<Figures> {
+  return series("levels", (depth) => {
+    let fields: object = { leaf: true };
+    for (let level = 1; level < depth; level++) fields = { level: "a word", fields };
+    return ["nested", fields, depth * 30];
   });
 }
 
-function median(values: number[]): number {
-  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
+async function series(unit: string, make: (step: number) => [string, object, number]): Promise<Figures> {
+  const { logger } = await openOurs();
+  const figures: Figures = {};
+  for (const step of task.steps) {
+    const [message, fields, bytes] = make(step);
+    const count = Math.ceil(Math.min(task.events, 4e7 / (bytes + 100)));
+    const flushEvery = Math.ceil(8e6 / (bytes + 100));
+    let stop = startClock();
+    for (let index = -count; index < count; index++) {
+      if (index === 0) stop = startClock(); // before that, the warm-up
+      logger.info(message, fields);
+      if (index % flushEvery === 0 || index === -1) await logger.flush(Infinity);
+    }
+    await logger.flush(Infinity);
+    figures[`${step.toLocaleString("en")} ${unit}: µs/event`] = (stop().cpuMs / count) * 1_000;
+  }
+  return figures;
+}
+
+type ItemAt = ReturnType<typeof makePool>;
+
+async function logPaced(logger: Logger, first: number, count: number, itemAt: ItemAt): Promise<void> {
+  for (let index = first; index < first + count; ) {
+    const end = Math.min(first + count, index + SLICE_EVENTS);
+    while (index < end) logger.log(itemAt(index++));
+    await turn();
+    while (logger.pending() > candidate.maxPending) await sleep(1);
+  }
+}
+
+/** cwlogger, silent about trouble; `log` logs one more structured record. */
+async function openOurs(): Promise<{ logger: CloudwatchLogger; log: () => void }> {
+  const { CloudwatchLogger } = (await import(task.file)) as typeof import("../cloudwatch.ts");
+  const options = { endpoint: task.endpoint, ...task.options, onLoss() {}, onError() {} };
+  const logger = new CloudwatchLogger(LOG_GROUP, { ...ACCESS, ...options });
+  const itemAt = makePool("structured");
+  let index = 0;
+  const log = () => {
+    const { message, fields } = itemAt(index++);
+    logger.warn(message, fields);
+  };
+  return { logger, log };
+}
+
+/** The highest RSS, over that of now, in MB. The kernel knows; elsewhere than on Linux, that of the end has to do. */
+function watchMemory(): () => number {
+  globalThis.gc?.();
+  const before = process.memoryUsage.rss();
+  return () => {
+    const status = existsSync("/proc/self/status") ? readFileSync("/proc/self/status", "utf8") : "";
+    const [, kib] = /VmHWM:\s*(\d+)/.exec(status) ?? [];
+    return ((kib === undefined ? process.memoryUsage.rss() : Number(kib) * 1_024) - before) / 1e6;
+  };
+}
+
+function startClock(): () => { wallMs: number; cpuMs: number } {
+  const [wall, cpu] = [performance.now(), process.cpuUsage()];
+  return () => {
+    const { user, system } = process.cpuUsage(cpu);
+    return { wallMs: performance.now() - wall, cpuMs: (user + system) / 1_000 };
+  };
 }

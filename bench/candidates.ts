@@ -37,26 +37,17 @@ const LIMIT = { maxPending: Infinity, isLimit: true };
 
 export const CANDIDATES = {
   cwlogger: { open: cwlogger, maxPending: 30_000, label: "default options" },
-  "plain SDK logger": {
-    open: plainLogger,
-    maxPending: 30_000,
-    label: "JSON.stringify, queue, client.send of full batches, four in flight; no retries, no bound, no order",
-  },
+  "plain SDK logger": { open: plainLogger, maxPending: 30_000, label: "full batches, four in flight, nothing else" },
   "winston-cloudwatch": {
     open: winstonCloudwatch,
     maxPending: 7_000,
     label: "uploadRate 1 ms (steady: 200 ms), messageFormatter JSON.stringify, no winston format",
   },
-  "aws-cloudwatch-log": {
-    open: awsCloudwatchLog,
-    maxPending: 13_000,
-    label: "one log() call for each full batch; it has no size limits of its own",
-  },
+  "aws-cloudwatch-log": { open: awsCloudwatchLog, maxPending: 13_000, label: "one log() call for each full batch" },
   "winston-aws-cloudwatch": {
     open: winstonAwsCloudwatch,
     maxPending: 10_000,
-    label:
-      "submissionInterval 0 (steady: 200 ms), batchSize of a full batch, connections kept, no parameter validation",
+    label: "submissionInterval 0 (steady: 200 ms), full batches, connections kept, no parameter validation",
   },
   "@serdnam/pino-cloudwatch-transport": {
     open: pinoCloudwatchTransport,
@@ -112,38 +103,30 @@ async function plainLogger({ endpoint }: Task): Promise<Logger> {
   const full: { timestamp: number; message: string }[][] = [];
   let batch: { timestamp: number; message: string }[] = [];
   let [batchBytes, inFlight, pending] = [0, 0, 0];
-  let timer: NodeJS.Timeout | undefined;
-
-  function cut() {
-    clearTimeout(timer);
-    timer = undefined;
+  const send = async () => {
+    if (inFlight === 4) return;
+    inFlight++;
+    for (let logEvents = full.shift(); logEvents; logEvents = full.shift()) {
+      await client.send(new PutLogEventsCommand({ ...NAMES, logEvents }));
+      pending -= logEvents.length;
+    }
+    inFlight--;
+  };
+  const cut = () => {
     if (batch.length > 0) full.push(batch);
     batch = [];
     batchBytes = 0;
     send();
-  }
-
-  function send() {
-    for (; inFlight < 4 && full.length > 0; inFlight++) {
-      const logEvents = full.shift() ?? [];
-      client.send(new PutLogEventsCommand({ ...NAMES, logEvents })).then(() => {
-        pending -= logEvents.length;
-        inFlight--;
-        send();
-      });
-    }
-  }
-
-  function log({ record }: Item) {
+  };
+  const log = ({ record }: Item) => {
     const message = JSON.stringify(record);
     const bytes = Buffer.byteLength(message) + 26;
     if (batchBytes + bytes > 1_048_576 || batch.length === 10_000) cut();
     batch.push({ timestamp: Date.now(), message });
     batchBytes += bytes;
     pending++;
-    timer ??= setTimeout(cut, 1_000);
-  }
-
+  };
+  setInterval(cut, 1_000);
   return flushing(log, () => pending, cut);
 }
 
@@ -179,15 +162,12 @@ async function winstonCloudwatch({ endpoint, mode }: Task): Promise<Logger> {
   const { CloudWatchLogs } = await import("@aws-sdk/client-cloudwatch-logs");
   const cloudWatchLogs = new CloudWatchLogs({ ...ACCESS, endpoint });
   let inFlight = 0;
-  const put = cloudWatchLogs.putLogEvents.bind(cloudWatchLogs) as (...given: unknown[]) => void;
-  Object.assign(cloudWatchLogs, {
-    putLogEvents(input: { logEvents: unknown[] }, callback: (...answer: unknown[]) => void) {
-      inFlight += input.logEvents.length;
-      put(input, (...answer: unknown[]) => {
-        inFlight -= input.logEvents.length;
-        callback(...answer);
-      });
-    },
+  cloudWatchLogs.middlewareStack.add((next) => (args) => {
+    const { length } = (args.input as { logEvents?: unknown[] }).logEvents ?? [];
+    inFlight += length;
+    return next(args).finally(() => {
+      inFlight -= length;
+    });
   });
   const settings = { uploadRate: pauseMs(mode, 1), messageFormatter: (info: object) => JSON.stringify(info) };
   const transport = new WinstonCloudWatch({ cloudWatchLogs, ...NAMES, ...settings });
@@ -237,18 +217,15 @@ async function awsCloudwatchLog({ endpoint, kind }: Task): Promise<Logger> {
   const { Logger } = await peer("aws-cloudwatch-log");
   const logger = new Logger({ ...NAMES, region: ACCESS.region, ...ACCESS.credentials });
   let batch: unknown[] = [];
-  let timer: NodeJS.Timeout | undefined;
   const cut = () => {
-    clearTimeout(timer);
-    timer = undefined;
     if (batch.length > 0) logger.log(...batch);
     batch = [];
   };
   const log = ({ record }: Item) => {
     batch.push(record);
     if (batch.length >= batchEvents(kind)) cut();
-    timer ??= setTimeout(cut, 1_000);
   };
+  setInterval(cut, 1_000);
   return flushing(log, () => inFlight * batchEvents(kind) + batch.length, cut);
 }
 

@@ -45,11 +45,10 @@ export function reportOf(scenarios: Named[], measured: Measured, run: Run): stri
     measured.get([scenario, row, node, file].join("\n")) ?? { rounds: [], notes: new Set<string>() };
   const valuesOf = (figure: string, ...cell: Parameters<typeof cellOf>) =>
     cellOf(...cell).rounds.flatMap((figures) => figures[figure] ?? []);
-  const figuresOf = ({ name, rows }: Named) => [
-    ...new Set(
-      rows.flatMap(({ label }) => versions.flatMap((node) => Object.keys(cellOf(name, label, node).rounds[0] ?? {}))),
-    ),
-  ];
+  const figuresOf = ({ name, rows }: Named) => {
+    const rounds = rows.flatMap(({ label }) => versions.flatMap((node) => cellOf(name, label, node).rounds));
+    return [...new Set(rounds.flatMap(Object.keys))];
+  };
 
   /** A line for each row; where there are only one or two rows or two files, for each figure. */
   function tableOf(scenario: Named): string[] {
@@ -102,27 +101,18 @@ export function reportOf(scenarios: Named[], measured: Measured, run: Run): stri
       const bar = "█".repeat(Math.round((rate / (bars[0]?.rate ?? 1)) * BAR_CHARACTERS));
       return `${label.padEnd(width)}  ${bar} ${written(rate)}`;
     });
-    return ["```text", ...lines, "```"];
+    return [`Events a second in a burst, on Node.js ${newest}:`, "", "```text", ...lines, "```"];
   }
 
-  const felt = FELT.map(([scenario, row, figure, title]) => [
-    title,
-    ...versions.map((node) => shown(valuesOf(figure, scenario, row, node))),
-  ]);
+  const felt = FELT.map(([scenario, row, figure, title]) => {
+    return [title, ...versions.map((node) => shown(valuesOf(figure, scenario, row, node)))];
+  });
+  const feltTable = table(["", ...versions.map((node) => `Node.js ${node}`)], felt);
   const sections = scenarios.flatMap((scenario) => {
     const { name, title, text } = scenario;
-    const lines = tableOf(scenario);
-    const chart = ["", `Events a second on Node.js ${newest}:`, "", ...marked("chart", chartOf(scenario))];
-    const isBurst = name === "burst" && against === undefined;
-    return [
-      "",
-      `## ${title}`,
-      "",
-      text,
-      "",
-      ...(isBurst ? [...marked("bench-peers", lines), ...chart] : lines),
-      ...footnoteOf(scenario),
-    ];
+    const lines = [...marked(`bench-${name}`, tableOf(scenario)), ...footnoteOf(scenario)];
+    const chart = name === "burst" && !against ? ["", ...marked("chart", chartOf(scenario))] : [];
+    return ["", `## ${title}`, "", text, "", ...lines, ...chart];
   });
   const settings = Object.entries(CANDIDATES).map(([name, { label }]) => `- ${name}: ${label}`);
   return [
@@ -131,11 +121,9 @@ export function reportOf(scenarios: Named[], measured: Measured, run: Run): stri
     "Median (lowest–highest) of the rounds; in brackets the version of Node.js.",
     "",
     ...describe(run),
-    ...(scenarios.length > FELT.length && against === undefined
-      ? ["", ...marked("bench-feel", table(["", ...versions.map((node) => `Node.js ${node}`)], felt))]
-      : []),
+    ...(against ? [] : ["", ...marked("bench-feel", feltTable)]),
     ...sections,
-    ...(against === undefined ? ["", "## Settings", "", ...settings] : []),
+    ...(against ? [] : ["", "## Settings", "", ...settings]),
     "",
   ].join("\n");
 }

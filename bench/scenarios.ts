@@ -32,6 +32,7 @@ export interface Program {
 
 /** Nobody listens at the port of the discard protocol. */
 export const NOWHERE = "http://127.0.0.1:9";
+const SDK = "@aws-sdk/client-cloudwatch-logs";
 const SILENT = { service: { delayMs: 1e6 } };
 const KEYS = { AWS_ACCESS_KEY_ID: "AKIDEXAMPLE", AWS_SECRET_ACCESS_KEY: "secret" };
 const REGION = { AWS_REGION: "us-east-1" };
@@ -43,23 +44,19 @@ export function scenariosOf(isQuick: boolean, hasAllPeers: boolean): Record<stri
   const size = { events: isQuick ? 50_000 : 150_000, warmUp: 50_000 };
   const each = (names: CandidateName[], task: Partial<Task>): Row[] =>
     names.map((name) => ({ label: name, isOurs: name === "cwlogger", task: { candidate: name, ...task } }));
-  const ours = (label: string, task: Partial<Task>, more: Partial<Row> = {}): Row => ({
-    label,
-    isOurs: true,
-    task,
-    ...more,
-  });
-  const program = (label: string, given: Program): Row => ({
-    label,
-    isOurs: given.module === undefined && given.what !== "empty",
-    program: given,
-  });
+  const ours = (label: string, task: Row["task"] & object, more = {}): Row => ({ label, isOurs: true, task, ...more });
+  const program = (label: string, what: Program["what"], more: Partial<Program> = {}): Row => {
+    return { label, isOurs: what !== "empty" && !more.module, program: { what, ...more } };
+  };
   const waiting = (options: Task["options"]): Partial<Task> => ({
     mode: "waiting",
     steps: isQuick ? [1e3, 1e4, 1e5] : [1e3, 1e4, 1e5, 1e6],
     options: { maxQueueBytes: 2 ** 30, ...options },
   });
   const smallest = { maxBatchEvents: 1 };
+  const spool = { events: isQuick ? 2 ** 16 : 2 ** 20, options: { maxQueueBytes: 2 ** 31 } };
+  const seconds = isQuick ? 1 : 3;
+  const withKeys = { env: { ...KEYS, ...REGION } };
 
   return {
     burst: {
@@ -90,12 +87,7 @@ export function scenariosOf(isQuick: boolean, hasAllPeers: boolean): Record<stri
       text:
         "Structured records, some in each millisecond, for seconds and until the last one is answered. CPU in percent of one " +
         "core, the idle loop included; the event loop's delay is that of a timer of 1 ms, the millisecond included.",
-      rows: each(["cwlogger", ...peers, "idle loop"], {
-        mode: "steady",
-        steps: [2_000, 10_000],
-        seconds: isQuick ? 1 : 3,
-        warmUp: size.warmUp,
-      }),
+      rows: each(["cwlogger", ...peers, "idle loop"], { ...size, mode: "steady", steps: [2e3, 1e4], seconds }),
     },
     calls: {
       title: "One log call",
@@ -119,23 +111,15 @@ export function scenariosOf(isQuick: boolean, hasAllPeers: boolean): Record<stri
       title: `Recovery of ${isQuick ? "64 MiB" : "1 GiB"} of spool`,
       text: "Events of 1 KiB that a killed process left. The longest stall is that of the event loop.",
       rounds: 1,
-      rows: [
-        ours(
-          "cwlogger",
-          { mode: "recover", events: isQuick ? 2 ** 16 : 2 ** 20, options: { maxQueueBytes: 2 ** 31 } },
-          { hasSpool: true },
-        ),
-      ],
+      rows: [ours("cwlogger", { mode: "recover", ...spool }, { hasSpool: true })],
     },
     import: {
       title: "Import",
       text: "In a fresh process, over the import of an empty module. CPU: of all threads, not over that.",
       rounds: 15,
       rows: [
-        program("cwlogger", { what: "import" }),
-        ...["@aws-sdk/client-cloudwatch-logs", ...peers.slice(1), "pino"].map((module) =>
-          program(module, { what: "import", module }),
-        ),
+        program("cwlogger", "import"),
+        ...[SDK, ...peers.slice(1), "pino"].map((module) => program(module, "import", { module })),
       ],
     },
     script: {
@@ -144,15 +128,13 @@ export function scenariosOf(isQuick: boolean, hasAllPeers: boolean): Record<stri
         "A program that imports cwlogger, logs one event and ends by itself. First event: when the service has it, from the " +
         "start of the process. Without credentials the instance's metadata service is one that refuses connections.",
       rows: [
-        program("an empty program", { what: "empty" }),
-        program("with credentials", { what: "end", env: { ...KEYS, ...REGION } }),
-        program("with credentials, goes on", { what: "stay", env: { ...KEYS, ...REGION } }),
-        program("without credentials", { what: "end", env: REGION }),
-        program("without region", { what: "end", env: KEYS }),
-        program("log group `null`", { what: "null" }),
-        ...(isQuick
-          ? []
-          : [program("the endpoint refuses", { what: "end", env: { ...KEYS, ...REGION }, endpoint: NOWHERE })]),
+        program("an empty program", "empty"),
+        program("with credentials", "end", withKeys),
+        program("with credentials, goes on", "stay", withKeys),
+        program("without credentials", "end", { env: REGION }),
+        program("without region", "end", { env: KEYS }),
+        program("log group `null`", "null"),
+        ...(isQuick ? [] : [program("the endpoint refuses", "end", { ...withKeys, endpoint: NOWHERE })]),
       ],
     },
     size: {

@@ -40,7 +40,9 @@ const { values: flags } = parseArgs({
   },
 });
 const folder = import.meta.dirname;
-const dist = join(folder, "dist");
+mkdirSync(join(folder, "dist"), { recursive: true });
+/** Below this folder, so that the packages are found; of this run alone. */
+const dist = mkdtempSync(join(folder, "dist/run-"));
 const startedAt = Date.now();
 const temporary = mkdtempSync(join(tmpdir(), "cwlogger-bench-"));
 const isPinned = availableParallelism() > 1 && spawnSync("taskset", ["-c", "0", "true"]).status === 0;
@@ -60,7 +62,7 @@ try {
 } finally {
   server.removeAllListeners("exit");
   server.kill();
-  rmSync(temporary, { recursive: true, force: true });
+  for (const path of [temporary, dist]) rmSync(path, { recursive: true, force: true });
 }
 
 async function main(): Promise<void> {
@@ -182,7 +184,6 @@ function nodeOf(version: string): string {
 
 /** JavaScript from TypeScript, so that no loader is in a measured process; packages stay what npm installed. */
 async function compile(): Promise<Map<string, string>> {
-  mkdirSync(dist, { recursive: true });
   const common = { platform: "node", format: "esm", target: "node20", logLevel: "warning" } as const;
   const settings: BuildOptions = { ...common, outdir: dist, outExtension: { ".js": ".mjs" } };
   const sources: Record<string, string> = { file: resolve(flags.file) };

@@ -145,6 +145,31 @@ describe("the installed package", { concurrency: 2 }, () => {
     assert.equal(await node(folder, "index.js"), DELIVERED);
   });
 
+  for (const [name, load] of [
+    ["ES module", `import("cwlogger")`],
+    ["CommonJS module", `Promise.resolve(require("cwlogger"))`],
+  ] as const) {
+    it(`tells at once, as ${name}, that the SDK is missing`, async () => {
+      const folder = await project(`bare/${name.replace(" ", "")}`, {
+        "index.cjs": `${load}.then(async ({ CloudwatchLogger }) => {
+          const told = [];
+          const onError = ({ code, message }) => told.push(code + " " + message);
+          const logger = new CloudwatchLogger("my-app", { region: "us-east-1", onError, onLoss() {} });
+          logger.info("order placed");
+          const { droppedReasons } = await logger.close();
+          console.log(JSON.stringify({ told, unsent: droppedReasons.unsent }));
+        })`,
+      });
+      await cp(join(installed, "node_modules/cwlogger"), join(folder, "node_modules/cwlogger"), { recursive: true });
+      const startedAt = performance.now();
+      const { told, unsent } = JSON.parse(await node(folder, "index.cjs"));
+      assert.ok(performance.now() - startedAt < 6_000, "it did not wait for closeTimeoutMs");
+      assert.equal(told.length, 1);
+      assert.match(told[0], /^ERR_SDK_MISSING .*npm install @aws-sdk\/client-cloudwatch-logs/);
+      assert.equal(unsent, 1);
+    });
+  }
+
   for (const compiler of COMPILERS) {
     for (const [name, type, options] of [
       ["NodeNext, ES modules", "module", { module: "NodeNext", verbatimModuleSyntax: true }],
@@ -179,7 +204,6 @@ describe("the copied file", { concurrency: 2 }, () => {
     noUncheckedIndexedAccess: true,
     noUnusedLocals: true,
     noUnusedParameters: true,
-    types: ["node"],
   };
 
   for (const compiler of COMPILERS) {

@@ -1,0 +1,2 @@
+// The copied file in CommonJS.
+require("./scenario.cjs")(require(process.env.LOGGER));

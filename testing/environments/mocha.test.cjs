@@ -1,0 +1,1 @@
+it("delivers", () => require("./scenario.cjs")(require("cwlogger")));

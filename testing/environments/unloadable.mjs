@@ -1,0 +1,12 @@
+// As an ES module, built by esbuild's defaults: the SDK cannot be loaded, and that is told at once, with what to do.
+import assert from "node:assert/strict";
+import { CloudwatchLogger } from "cwlogger";
+
+const errors = [];
+const onError = ({ message }) => errors.push(message);
+const logger = new CloudwatchLogger("unloadable", { region: "us-east-1", onError, onLoss() {} });
+logger.info("order placed");
+logger.close().then(({ droppedReasons }) => {
+  assert.deepEqual([droppedReasons.unsent, errors.length], [1, 1]);
+  assert.match(errors[0], /node:https.*(createRequire|main-fields)/s);
+});

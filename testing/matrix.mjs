@@ -35,8 +35,6 @@ const NPM_FLAGS = ["--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offl
 const QUICK = ["jest", "webpack", "esbuild", "lib"];
 /** Where @types/node is found there: the oldest that counts, and the newest. */
 const TYPES = ["types-node20", "@types/node"];
-/** Of the SDK and Deno, which have something to say on stderr about versions. */
-const SILENT = { AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: "true", DENO_NO_UPDATE_CHECK: "1" };
 /** What arrives of testing/environments/scenario.cjs. */
 const EVENTS = ["INFO order placed 17", "ERROR card declined r1", "INFO from the console"].concat(
   ["Buffer", "Uint8Array", "string"].map((what) => `from a ${what}`),
@@ -55,14 +53,22 @@ const TYPED = `
 const root = fileURLToPath(new URL("..", import.meta.url));
 const runtimes = join(root, "node_modules/.cache/runtimes");
 const environments = join(root, "testing/environments");
+const bins = [environments, root].map((folder) => join(folder, "node_modules/.bin"));
+/** What the environments are run with; Node.js, the SDK and Deno would like to say something about versions. */
+const ENV = {
+  PATH: [...bins, dirname(process.execPath), process.env.PATH].join(delimiter),
+  AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: "true",
+  DENO_NO_UPDATE_CHECK: "1",
+  NODE_OPTIONS: "--disable-warning=ExperimentalWarning",
+};
 /** A project outside of the repository: the files of the environments, and cloudwatch.ts copied. */
 const work = fs.realpathSync(fs.mkdtempSync(join(tmpdir(), "cwlogger-matrix-")));
 process.on("exit", () => fs.rmSync(work, { recursive: true, force: true }));
 /** The npm that runs this, on a Node.js of choice, or the one on the PATH. */
 const npm = (node) => (process.env.npm_execpath ? [node, process.env.npm_execpath] : ["npm"]);
 
-const places = environmentsByName();
-const known = [...Object.keys(VERSIONS), ...Object.keys(places)];
+const places = environmentRows();
+const known = [...new Set([...Object.keys(VERSIONS), ...places.map(({ name }) => name)])];
 const { values, positionals } = parseArgs({ allowPositionals: true, options: { others: { type: "boolean" } } });
 const unknown = positionals.filter((name) => !known.includes(name));
 if (unknown.length > 0) throw new RangeError(`Unknown: ${unknown.join(", ")}. Known are ${known.join(", ")}`);
@@ -80,17 +86,16 @@ const service = await LocalCloudWatchLogs.start();
 const prepared = new Map();
 const table = ["| where | what | version | seconds | result |", "|---|---|---|---|---|"];
 for (const name of names) {
-  for (const row of VERSIONS[name] ? await runsOf(name) : places[name]) {
+  for (const row of VERSIONS[name] ? await runsOf(name) : places.filter((place) => place.name === name)) {
     const startedAt = performance.now();
-    const { trouble, output, result = "pass" } = await (row.counts ? count(row) : look(name, row));
+    const { trouble, output, result = "pass" } = await (row.counts ? count(row) : look(row));
     if (trouble) {
       process.exitCode = 1;
       console.log(`${output}\n^ ${name}, ${row.what}: ${trouble}`);
     }
     const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
-    table.push(
-      `| ${[name, row.what, row.version ?? versionOf(row.of), seconds, trouble ? "FAIL" : result].join(" | ")} |`,
-    );
+    const cells = [name, row.what, row.version ?? versionOf(row.of ?? name), seconds, trouble ? "FAIL" : result];
+    table.push(`| ${cells.join(" | ")} |`);
     console.log(table.at(-1));
   }
 }
@@ -140,14 +145,14 @@ async function runsOf(name) {
   return [
     { what: "smoke, dist", version, command: smoke, counts: true },
     { what: "smoke, source", version, command: [...smoke, "../cloudwatch.ts", "./local-cloudwatch.ts"], counts: true },
-    { what: "package", version, command: [...command, "main.mjs"] },
-    { what: "copied file", version, command: [...command, "copied.mjs"] },
+    { name, what: "package", version, command: [...command, "main.mjs"] },
+    { name, what: "copied file", version, command: [...command, "copied.mjs"] },
   ];
 }
 
 /** Runs what counts its own tests. */
 async function count({ command, env }) {
-  const { code, output } = await run(command, root, { ...SILENT, ...env });
+  const { code, output } = await run(command, root, env);
   const counted = (summary, lines) => Number(summary.exec(output)?.[1] ?? output.match(lines)?.length ?? 0);
   const passed = counted(/^(?:#|ℹ) pass (\d+)/m, /^ok /gm);
   const failed = counted(/^(?:#|ℹ) fail (\d+)/m, /^not ok /gm);
@@ -161,14 +166,13 @@ async function count({ command, env }) {
 async function installEnvironments() {
   const modules = join(environments, "node_modules");
   const isQuick = names.every((name) => VERSIONS[name] || QUICK.includes(name));
-  const [asked, installed] = ["package-lock.json", "node_modules/.package-lock.json"].map(
-    (file) => fs.statSync(join(environments, file), { throwIfNoEntry: false })?.mtimeMs ?? 0,
-  );
-  if (installed < asked || !fs.existsSync(join(modules, isQuick ? "jest" : "vitest"))) {
+  const timeOf = (file) => fs.statSync(join(environments, file), { throwIfNoEntry: false })?.mtimeMs ?? 0;
+  const isOld = timeOf("node_modules/.package-lock.json") < timeOf("package-lock.json");
+  if (isOld || !fs.existsSync(join(modules, isQuick ? "jest" : "vitest"))) {
     await mustRun([...npm(process.execPath), "ci", ...(isQuick ? ["--omit=dev"] : []), ...NPM_FLAGS], environments);
   }
-  const copy = (from, to) =>
-    fs.cpSync(from, to, { recursive: true, filter: (path) => basename(path) !== "node_modules" });
+  const filter = (path) => basename(path) !== "node_modules";
+  const copy = (from, to) => fs.cpSync(from, to, { recursive: true, filter });
   const link = (from, to) => {
     fs.rmSync(to, { recursive: true, force: true });
     fs.mkdirSync(dirname(to), { recursive: true });
@@ -176,7 +180,14 @@ async function installEnvironments() {
   };
   fs.rmSync(join(modules, "cwlogger"), { recursive: true, force: true });
   for (const part of ["package.json", "dist"]) copy(join(root, part), join(modules, "cwlogger", part));
-  link(join(root, "node_modules/@aws-sdk"), join(modules, "@aws-sdk"));
+  const ours = {
+    "@aws-sdk": "@aws-sdk",
+    esbuild: "esbuild",
+    tsx: "tsx",
+    typescript5: "typescript5",
+    typescript7: "typescript",
+  };
+  for (const [name, from] of Object.entries(ours)) link(join(root, "node_modules", from), join(modules, name));
   copy(environments, work);
   link(modules, join(work, "node_modules"));
   copy(join(root, "cloudwatch.ts"), join(work, "cloudwatch.ts"));
@@ -191,123 +202,93 @@ async function installEnvironments() {
   }
 }
 
-/** Rows by name: what is run in `work` to `prepare`, and the `command` that sends events, if there is one. */
-function environmentsByName() {
-  const node = (...args) => [process.execPath, "--disable-warning=ExperimentalWarning", ...args];
-  const own = (file) => join(root, "node_modules", file);
-  const tool = (file, ...args) => node(join(environments, "node_modules", file), ...args);
-  const place = (what, of, command, more = {}) => ({ what, of, command, ...more });
-  const bundle = (what, of, prepare, file, more = {}) => place(what, of, node(file), { prepare: [prepare], ...more });
-  const fake = { FAKE_TIMERS: "1" };
-
-  const jest = (what, more = {}, ...args) => {
-    const says = /^(PASS | {2}✓ |Test Suites: |Tests: |Snapshots: |Time: |Ran all )/;
-    const command = tool("jest/bin/jest.js", "--silent", "--cacheDirectory=cache", "jest.test.js", ...args);
-    return place(what, "jest", command, { says, ...more });
-  };
-  const vite = (...args) => tool("vite/bin/vite.js", ...args);
-  const vitest = (what, env, ...args) =>
-    place(what, "vitest", tool("vitest/vitest.mjs", "run", "--silent=true", "vitest.test.mjs", ...args), { env });
-  const esbuild = (what, entry, file, args, more) => {
-    const flags = ["--bundle", "--platform=node", "--log-level=warning", `--outfile=${file}`, ...args];
-    return bundle(what, "esbuild", [own(".bin/esbuild"), entry, ...flags], file, more);
-  };
+/** What is run in `work`: name, what it is, what prepares it, and what then sends events, if anything does. */
+function environmentRows() {
+  const jest = "jest --silent --cacheDirectory=cache globals.test.js";
+  const vitest = "vitest run --silent=true modules.test.mjs";
+  const esbuild = "esbuild --bundle --platform=node --log-level=warning";
+  const esm = `${esbuild} --format=esm`;
+  const rollup = "rollup --silent -p node-resolve,commonjs,json --chunkFileNames=[name].mjs --entryFileNames";
+  const vite = "vite build --logLevel=warn --mode";
   const banner = "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);";
 
-  const compilers = {
-    typescript54: tool("typescript54/bin/tsc"),
-    typescript5: node(own("typescript5/bin/tsc")),
-    typescript: node(own("typescript/bin/tsc")),
-  };
-  const strict = ["--strict", "--noUncheckedIndexedAccess", "--exactOptionalPropertyTypes", "--skipLibCheck"];
-  const tsc = (compiler, lib, types, [type, ...module], ...args) => {
-    const languages = ["--lib", lib, "--target", lib === "ES2023" ? "ES2022" : lib];
-    return [...compilers[compiler], ...strict, ...languages, ...module, ...args, join(types, type, "index.ts")];
-  };
   const kinds = [
-    ["commonjs", "--module", "NodeNext"],
-    ["module", "--module", "NodeNext"],
-    ["module", "--module", "ESNext", "--moduleResolution", "Bundler"],
+    ["commonjs", "--module NodeNext"],
+    ["module", "--module NodeNext"],
+    ["module", "--module ESNext --moduleResolution Bundler"],
     // TypeScript 5 looks modules up as Node 10 did here.
-    ["commonjs", "--module", "CommonJS", "--esModuleInterop"],
+    ["commonjs", "--module CommonJS --esModuleInterop"],
   ];
-  const checked = (of, lib) => ({
-    what: `${lib}; 4 module kinds, @types/node 20 and 26`,
-    of,
-    prepare: TYPES.flatMap((types) => kinds.map((kind) => tsc(of, lib, types, kind, "--noEmit"))),
-  });
-  const oldest = TYPES.map((types) => tsc("typescript54", "ES2020", types, kinds[0], "--outDir", join("old", types)));
-  const compiled = { prepare: oldest, env: { LOGGER: "./old/types-node20/cloudwatch.js" } };
-  const asModule = { LOGGER: `./${TYPES[0]}/module/cloudwatch.ts` };
-  const loader = pathToFileURL(own("tsx/dist/loader.mjs")).href;
-  const tsx = (what, env) => place(what, "tsx", node("--import", loader, "copied.mjs"), { env });
-  const options = { target: "ES2020", module: "CommonJS", strict: true, esModuleInterop: true };
-  const tsJest = JSON.stringify({ "\\.ts$": ["ts-jest", { tsconfig: options }] });
-  const tsNode = { LOGGER: "./cloudwatch", TS_NODE_COMPILER_OPTIONS: JSON.stringify(options) };
-
-  return {
-    jest: [
-      jest("defaults"),
-      jest("jsdom", {}, "--env=jsdom"),
-      jest("fake timers", { env: fake }),
-      jest("copied file, NodeNext as CommonJS", compiled),
-    ],
-    "ts-jest": [jest("copied file", { of: "ts-jest", env: { LOGGER: "./cloudwatch" } }, `--transform=${tsJest}`)],
-    vitest: [vitest("defaults", {}), vitest("jsdom", {}, "--environment=jsdom"), vitest("fake timers", fake)],
-    mocha: [place("defaults", "mocha", tool("mocha/bin/mocha.js", "--timeout=5000", "mocha.test.cjs"))],
-    "node:test": ["defaults", "mock timers"].map((what, index) =>
-      place(what, undefined, node("--test", "node.test.mjs"), { env: index === 0 ? {} : fake }),
-    ),
-    webpack: [bundle("target node", "webpack", node("webpack.cjs"), "webpack/main.cjs")],
-    esbuild: [
-      esbuild("CommonJS, minified", "main.mjs", "cjs.cjs", ["--minify"]),
-      esbuild("ES modules, main fields", "main.mjs", "fields.mjs", ["--format=esm", "--main-fields=module,main"]),
-      esbuild("ES modules, banner", "main.mjs", "banner.mjs", ["--format=esm", `--banner:js=${banner}`]),
-      esbuild("ES modules: tells how", "unloadable.mjs", "plain.mjs", ["--format=esm"], { isMute: true }),
-    ],
-    rollup: [bundle("ES modules", "rollup", tool("rollup/dist/bin/rollup", "-c", "--silent"), "rollup/main.mjs")],
-    vite: ["production", "bundled"].map((mode) =>
-      bundle(`SSR, ${mode}`, "vite", vite("build", "--logLevel=warn", "--mode", mode), `vite/${mode}/main.mjs`),
-    ),
-    ncc: [
-      bundle(
-        "ES modules",
-        "@vercel/ncc",
-        tool("@vercel/ncc/dist/ncc/cli.js", "build", "main.mjs", "-o", "ncc", "-q"),
-        "ncc/index.mjs",
-      ),
-    ],
-    lib: [place("ES2020, @types/node 20 and 26", "typescript54", node("copied.cjs"), compiled)],
-    typescript: Object.keys(compilers).flatMap((of) =>
-      ["ES2020", "ES2021", "ES2022", "ES2023"].map((lib) => checked(of, lib)),
-    ),
-    eslint: [
-      { what: "recommended", of: "typescript-eslint", prepare: [tool("eslint/bin/eslint.js", "cloudwatch.ts")] },
-    ],
-    strip: ["node@22", "node@24", "node@26"].map((name) => {
-      const [, ...args] = node("copied.mjs");
-      return { what: name, version: VERSIONS[name], command: [programOf(name), ...args], env: asModule };
-    }),
-    tsx: [tsx("CommonJS"), tsx("ES modules", asModule)],
-    "ts-node": [place("copied file", "ts-node", node("--require", "ts-node/register", "copied.cjs"), { env: tsNode })],
+  const strict = "--strict --noUncheckedIndexedAccess --exactOptionalPropertyTypes --skipLibCheck";
+  const tsc = (of, lib, types, [type, module], out) => {
+    const target = lib === "ES2023" ? "ES2022" : lib;
+    return `node node_modules/${of}/bin/tsc ${strict} --lib ${lib} --target ${target} ${module} ${out} ${types}/${type}/index.ts`;
   };
+  const oldest = TYPES.map((types) => tsc("typescript54", "ES2020", types, kinds[0], `--outDir old/${types}`));
+
+  const fake = { FAKE_TIMERS: "1" };
+  const compiled = { LOGGER: `./old/${TYPES[0]}/cloudwatch.js` };
+  const asModule = { LOGGER: `./${TYPES[0]}/module/cloudwatch.ts` };
+  // These compile while they run.
+  const copied = { LOGGER: "./cloudwatch", TS_NODE_COMPILER_OPTIONS: '{"module":"CommonJS","target":"ES2020"}' };
+  const patient = { promptMs: 4 * PROMPT_MS };
+  const rows = [
+    ["jest", "defaults", [], jest],
+    ["jest", "jsdom", [], `${jest} --env=jsdom`],
+    ["jest", "fake timers", [], jest, fake],
+    ["jest", "copied file, compiled", oldest, jest, compiled],
+    ["ts-jest", "copied file", [], `${jest} --config=ts-jest.json`, copied, patient],
+    ["vitest", "defaults", [], vitest],
+    ["vitest", "jsdom", [], `${vitest} --environment=jsdom`],
+    ["vitest", "fake timers", [], vitest, fake],
+    ["mocha", "defaults", [], "mocha --timeout=5000 globals.test.js"],
+    ["node:test", "defaults", [], "node --test modules.test.mjs"],
+    ["node:test", "mock timers", [], "node --test modules.test.mjs", fake],
+    ["webpack", "target node", ["node webpack.cjs"], "node webpack/main.cjs"],
+    ["esbuild", "CommonJS, minified", [`${esbuild} main.mjs --minify --outfile=main.cjs`], "node main.cjs"],
+    ["esbuild", "ESM, main fields", [`${esm} main.mjs --main-fields=module,main --outfile=a.mjs`], "node a.mjs"],
+    [
+      "esbuild",
+      "ESM, banner",
+      [[...`${esm} main.mjs --outfile=b.mjs`.split(" "), `--banner:js=${banner}`]],
+      "node b.mjs",
+    ],
+    ["esbuild", "ESM, tells how", [`${esm} unloadable.mjs --outfile=c.mjs`], "node c.mjs", {}, { isMute: true }],
+    ["rollup", "ESM", [`${rollup}=main.mjs main.mjs -d rollup`], "node rollup/main.mjs"],
+    ["vite", "SSR", [`${vite} production`], "node vite/production/main.mjs"],
+    ["vite", "SSR, all packages inside", [`${vite} bundled`], "node vite/bundled/main.mjs"],
+    ["ncc", "ESM", ["ncc build main.mjs -o ncc -q"], "node ncc/index.mjs"],
+    ["lib", "ES2020, @types/node 20 and 26", oldest, "node copied.cjs", compiled, { of: "typescript54" }],
+    ["eslint", "recommended rules", ["eslint cloudwatch.ts"]],
+    ["tsx", "CommonJS", [], "node --import tsx copied.mjs"],
+    ["tsx", "ESM", [], "node --import tsx copied.mjs", asModule],
+    ["ts-node", "copied file", [], "node --require ts-node/register copied.cjs", copied, patient],
+  ];
+  for (const of of ["typescript54", "typescript5", "typescript7"]) {
+    for (const lib of ["ES2020", "ES2021", "ES2022", "ES2023"]) {
+      const prepare = TYPES.flatMap((types) => kinds.map((kind) => tsc(of, lib, types, kind, "--noEmit")));
+      rows.push(["typescript", `${lib}, 4 kinds of modules, @types/node 20 and 26`, prepare, "", {}, { of }]);
+    }
+  }
+  for (const name of ["node@22", "node@24", "node@26"]) {
+    rows.push(["strip", name, [], [programOf(name), "copied.mjs"], asModule, { version: VERSIONS[name] }]);
+  }
+  return rows.map(([name, what, prepare, command, env, more]) => ({ name, what, prepare, command, env, ...more }));
 }
 
 /** Runs an environment; looks at what has arrived, and whether it ended promptly and silently. */
-async function look(name, { what, prepare = [], command, env, says = /^$/, isMute = false }) {
-  const strange = ({ stderr }) =>
-    stderr
-      .split("\n")
-      .filter((line) => line !== "" && !says.test(line))
-      .join("\n");
+async function look({ name, what, prepare = [], command, env, isMute = false, promptMs = PROMPT_MS }) {
+  const inWork = (line, more) => run(line.split?.(" ") ?? line, work, { ...ENV, ...more });
+  // Jest tells its results on stderr.
+  const isStrange = (line) => !/^($|PASS | {2}✓ |Test Suites: |Tests: |Snapshots: |Time: |Ran all )/.test(line);
+  const strange = ({ stderr }) => stderr.split("\n").filter(isStrange).join("\n");
   // As many at a time as there are processors: there are compilers by the dozen.
   const steps = prepare.values();
   const turns = Array.from({ length: availableParallelism() }, async () => {
     for (const step of steps) {
-      if (!prepared.has(step)) prepared.set(step, run(step, work));
+      if (!prepared.has(step)) prepared.set(step, inWork(step));
       const result = await prepared.get(step);
-      if (result.code !== 0 || strange(result))
-        return { ...result, trouble: `${step.join(" ")} ended with ${result.code}` };
+      if (result.code !== 0 || strange(result)) return { ...result, trouble: `${step} ended with ${result.code}` };
     }
   });
   const failed = (await Promise.all(turns)).find(Boolean);
@@ -315,7 +296,7 @@ async function look(name, { what, prepare = [], command, env, says = /^$/, isMut
 
   const GROUP = `${name}/${what}`.replaceAll(/[^\w/]+/g, "_");
   const startedAt = performance.now();
-  const ended = await run(command, work, { ...SILENT, ENDPOINT: service.endpoint, GROUP, ...env });
+  const ended = await inWork(command, { ENDPOINT: service.endpoint, GROUP, ...env });
   const ms = Math.round(performance.now() - startedAt);
   const events = service.events(GROUP).map(({ message }) => {
     const { level, message: text, orderId, requestId } = message.startsWith("{") ? JSON.parse(message) : { message };
@@ -323,7 +304,7 @@ async function look(name, { what, prepare = [], command, env, says = /^$/, isMut
   });
   const trouble = [
     ended.code !== 0 && `ended with ${ended.code}`,
-    ms > PROMPT_MS && `took ${ms} ms`,
+    ms > promptMs && `took ${ms} ms`,
     strange(ended) && `wrote ${strange(ended)}`,
     !isDeepStrictEqual(events, isMute ? [] : EVENTS) && `what arrived is ${JSON.stringify(events)}`,
     !isDeepStrictEqual(service.logStreams(GROUP), isMute ? [] : [`of ${hostname()}`]) && "another log stream",
@@ -334,11 +315,10 @@ async function look(name, { what, prepare = [], command, env, says = /^$/, isMut
 
 // ── Helpers ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** Of a package; of Node.js, where none is told. */
+/** Of the package of that name; of Node.js, where there is none. */
 function versionOf(name) {
-  if (name === undefined) return process.versions.node;
-  const folder = [environments, root].map((where) => join(where, "node_modules", name)).find(fs.existsSync);
-  return JSON.parse(fs.readFileSync(join(folder, "package.json"), "utf8")).version;
+  const file = join(environments, "node_modules", name, "package.json");
+  return fs.existsSync(file) ? JSON.parse(fs.readFileSync(file, "utf8")).version : process.versions.node;
 }
 
 async function mustRun(command, cwd) {

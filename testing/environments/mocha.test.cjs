@@ -1,1 +1,0 @@
-it("delivers", () => require("./scenario.cjs")(require("cwlogger")));

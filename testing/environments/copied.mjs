@@ -1,4 +1,5 @@
 // The copied file, as it is: what runs this reads TypeScript.
+import * as cwlogger from "./cloudwatch.ts";
 import scenario from "./scenario.cjs";
 
-scenario(await import(process.env.LOGGER ?? "./cloudwatch.ts"));
+scenario(cwlogger);

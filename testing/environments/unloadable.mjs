@@ -8,5 +8,5 @@ const logger = new CloudwatchLogger("unloadable", { region: "us-east-1", onError
 logger.info("order placed");
 logger.close().then(({ droppedReasons }) => {
   assert.deepEqual([droppedReasons.unsent, errors.length], [1, 1]);
-  assert.match(errors[0], /node:https.*(createRequire|main-fields)/s);
+  for (const word of ["node:https", "--main-fields", "createRequire"]) assert.ok(errors[0].includes(word), errors[0]);
 });

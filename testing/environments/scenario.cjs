@@ -11,6 +11,8 @@ module.exports = async function scenario({ CloudwatchLogger }) {
   const { ENDPOINT: endpoint, GROUP: group } = process.env;
   const trouble = [];
   const hear = {
+    // So long that who waits for it is told from a slow machine.
+    closeTimeoutMs: 60_000,
     onError: ({ message }) => trouble.push(message),
     onLoss: (loss) => trouble.push(JSON.stringify(loss)),
   };

@@ -4,7 +4,8 @@ import { CloudwatchLogger } from "cwlogger";
 
 const errors = [];
 const onError = ({ message }) => errors.push(message);
-const logger = new CloudwatchLogger("unloadable", { region: "us-east-1", onError, onLoss() {} });
+const options = { region: "us-east-1", closeTimeoutMs: 60_000, onError, onLoss() {} };
+const logger = new CloudwatchLogger("unloadable", options);
 logger.info("order placed");
 logger.close().then(({ droppedReasons }) => {
   assert.deepEqual([droppedReasons.unsent, errors.length], [1, 1]);

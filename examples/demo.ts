@@ -31,6 +31,9 @@ const { values, positionals } = parseArgs({
   options: { aws: { type: "string" }, region: { type: "string" }, profile: { type: "string" } },
 });
 
+// The demo shows the logger: not the SDK's notice about the Node.js versions that it will support next year.
+process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED ??= "true";
+
 const service = values.aws === undefined ? await LocalCloudWatchLogs.start() : undefined;
 const connection = service
   ? { endpoint: service.endpoint, region: "us-east-1", credentials: { accessKeyId: "demo", secretAccessKey: "demo" } }
@@ -48,7 +51,7 @@ let unflushed = 0;
 async function log(level: Level, message: unknown, fields: object = {}): Promise<void> {
   logger.log(level, message, fields);
   const event =
-    message instanceof Error ? { message: message.message, ...fields, error: message } : { message, ...fields };
+    message instanceof Error ? { message: message.message, error: message, ...fields } : { message, ...fields };
   const json = JSON.stringify({ level: level.toUpperCase(), ...event }, errorAsJson);
   logged.events++;
   logged.hash.update(`${json}\n`);
@@ -65,6 +68,10 @@ async function flush(): Promise<void> {
   await logger.close(0);
   throw new Error(`CloudWatch Logs has not taken ${pending} events within ${PATIENCE_MS} ms`);
 }
+
+console.log(
+  `${service ? `A CloudWatch Logs runs on this machine, ${service.endpoint}.` : "This goes to AWS."} The last events in it:`,
+);
 
 const startedAt = performance.now();
 const stopProgress = showProgress();
@@ -88,7 +95,9 @@ while (stored.storedEvents < stats.delivered && performance.now() - sentAt < PAT
 const readAt = performance.now();
 await service?.close();
 
-// 3. Compare.
+// 3. Show, and compare.
+for (const line of stored.lastLines) console.log(`  ${line.length > 116 ? `${line.slice(0, 116)}…` : line}`);
+console.log();
 const rows = {
   "log group": logGroupName,
   "log stream": logger.logStreamName,
@@ -104,9 +113,6 @@ const rows = {
 for (const [name, value] of Object.entries(rows)) {
   console.log(`${name.padEnd(22)} ${typeof value === "number" ? value.toLocaleString("en") : value}`);
 }
-console.log("\nThe last events:");
-for (const line of stored.lastLines) console.log(`  ${line.length > 116 ? `${line.slice(0, 116)}…` : line}`);
-
 const same = stored.hash === logged.hash.digest("hex");
 if (same && stored.storedEvents === stats.logged && stored.events === logged.events) {
   console.log("\nWhat was read back is what was logged.");
@@ -207,6 +213,6 @@ function showProgress(): () => void {
   return () => {
     clearInterval(timer);
     show();
-    stderr.write("\n\n");
+    stderr.write("\r\x1b[K");
   };
 }

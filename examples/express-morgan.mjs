@@ -7,11 +7,17 @@ import morgan from "morgan";
 const logger = new CloudwatchLogger("my-app");
 const app = express();
 
-app.use(morgan("combined", { stream: logger.stream() }));
-app.use((request, _response, next) => {
+app.use((request, response, next) => {
+  request.id = request.get("x-request-id") ?? randomUUID();
+  response.set("x-request-id", request.id);
   // Whatever is logged on behalf of this request carries its id, awaited calls included.
-  logger.withFields({ requestId: request.get("x-request-id") ?? randomUUID() }, next);
+  logger.withFields({ requestId: request.id }, next);
 });
+// morgan's lines are text, so they name the id themselves.
+morgan.token("id", (request) => request.id);
+const line =
+  ':remote-addr - :remote-user [:date[clf]] ":method :url" :status :res[content-length] :id ":referrer" ":user-agent"';
+app.use(morgan(line, { stream: logger.stream() }));
 app.get("/orders/:id", (request, response) => {
   logger.info("order read", { orderId: request.params.id });
   response.json({ id: request.params.id });

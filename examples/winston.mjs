@@ -5,6 +5,7 @@ import winston from "winston";
 const { combine, errors, json, timestamp } = winston.format;
 const logger = new CloudwatchLogger("my-app");
 const log = winston.createLogger({
+  // Without errors({ stack: true }) an Error is logged by its message alone.
   format: combine(errors({ stack: true }), timestamp(), json()),
   transports: [logger.stream()],
 });

@@ -177,7 +177,20 @@ describe("loggers", { concurrency: 2 }, () => {
 
 // ── On the way to production ────────────────────────────────────────────────────────────────────────────────────────
 
-describe("development, tests, bundles", { concurrency: 2 }, () => {
+describe("bundles, development, tests", { concurrency: 2 }, () => {
+  check("bundle.mjs: what esbuild and webpack make sends events", async (world) => {
+    await world.run(["bundle.mjs"]);
+    for (const [index, bundle] of ["esbuild.cjs", "esbuild.mjs", "webpack.cjs"].entries()) {
+      const load = `const { default: bundle, handler = bundle.handler } = await import("./dist/${bundle}")`;
+      const program = `${load}; await handler({ orderId: ${index} }, { awsRequestId: "r-${index}" });`;
+      await world.run(["--input-type=module", "-e", program]);
+      const [received, ...others] = world.json().slice(index);
+      assert.deepEqual(others, []);
+      const event = { level: "INFO", message: "order received", requestId: `r-${index}`, orderId: index };
+      assert.deepEqual(received, event, bundle);
+    }
+  });
+
   const shown = /^\d\d:\d\d:\d\d\.\d{3} INFO order placed \{"orderId":17\}$/m;
 
   check("local-development.mjs prints for people without LOG_GROUP, and needs no service", async (world) => {
@@ -208,19 +221,6 @@ describe("development, tests, bundles", { concurrency: 2 }, () => {
     assert.match(stdout, /Tests {2}3 passed \(3\)/);
     assert.equal(stderr, "");
     assert.deepEqual(world.service.requests, [], "the client is a double");
-  });
-
-  check("bundle.mjs: what esbuild and webpack make sends events", async (world) => {
-    await world.run(["bundle.mjs"]);
-    for (const [index, bundle] of ["esbuild.cjs", "esbuild.mjs", "webpack.cjs"].entries()) {
-      const load = `const { default: bundle, handler = bundle.handler } = await import("./dist/${bundle}")`;
-      const program = `${load}; await handler({ orderId: ${index} }, { awsRequestId: "r-${index}" });`;
-      await world.run(["--input-type=module", "-e", program]);
-      const [received, ...others] = world.json().slice(index);
-      assert.deepEqual(others, []);
-      const event = { level: "INFO", message: "order received", requestId: `r-${index}`, orderId: index };
-      assert.deepEqual(received, event, bundle);
-    }
   });
 });
 

@@ -3,10 +3,11 @@
  *
  *   cloudwatch.mjs  .cjs  .d.mts  .d.cts   the logger; the AWS SDK stays outside
  *   testing.mjs     .cjs  .d.mts  .d.cts   the local CloudWatch Logs, testing/local-cloudwatch.ts
+ *   cwlogger.mjs                           the command, bin/cwlogger.ts
  *   cloudwatch.standalone.mjs              the logger with the AWS SDK inside, for a machine without npm
  */
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -24,6 +25,7 @@ if (!banner.startsWith(`// cwlogger ${version} · `)) {
 
 rmSync(join(root, "dist"), { recursive: true, force: true });
 await buildModules();
+await buildCommand();
 buildDeclarations();
 await buildStandalone();
 printSizes();
@@ -41,6 +43,8 @@ async function buildModules() {
         bundle: false,
         entryPoints: { [name]: file },
         format,
+        // Jest runs CommonJS where import() is forbidden; as require() the SDK is loaded no sooner.
+        supported: { "dynamic-import": format === "esm" },
         outdir: "dist",
         outExtension: { ".js": extension },
         banner: { js: banners[name] },
@@ -48,10 +52,22 @@ async function buildModules() {
       });
     }
   }
-  // As `require` it would be another copy of the SDK than the one that a program imports, if not an error.
-  if (!read("dist/cloudwatch.cjs").includes('import("@aws-sdk/client-cloudwatch-logs")')) {
-    throw new Error("dist/cloudwatch.cjs does not import() the AWS SDK");
-  }
+}
+
+/** The command takes the logger and the local CloudWatch Logs from the files beside it. */
+async function buildCommand() {
+  await build({
+    ...settings(),
+    bundle: false,
+    entryPoints: ["bin/cwlogger.ts"],
+    format: "esm",
+    outfile: "dist/cwlogger.mjs",
+    banner: { js: banner.replace(/·.*?·/, "· the command ·") },
+    footer: { js: comment(read("LICENSE")) },
+  });
+  let text = read("dist/cwlogger.mjs");
+  for (const [name, file] of Object.entries(entryPoints)) text = text.replaceAll(`"../${file}"`, `"./${name}.mjs"`);
+  writeFileSync(join(root, "dist/cwlogger.mjs"), text);
 }
 
 /** Declarations of the two kinds have the same text, for neither file imports another one of this repository. */
@@ -127,18 +143,17 @@ function licencesOf(files) {
 }
 
 function printSizes() {
-  const rows = ["cloudwatch.mjs", "cloudwatch.cjs", "testing.mjs", "testing.cjs", "cloudwatch.standalone.mjs"].map(
-    (name) => {
-      const text = read(`dist/${name}`);
-      const minified = transformSync(text, { minify: true, legalComments: "none", charset: "utf8" }).code;
-      return {
-        file: `dist/${name}`,
-        bytes: Buffer.byteLength(text),
-        minified: Buffer.byteLength(minified),
-        "minified and gzipped": gzipSync(minified).length,
-      };
-    },
-  );
+  const rows = readdirSync(join(root, "dist")).flatMap((name) => {
+    if (!/js$/.test(name)) return [];
+    const text = read(`dist/${name}`);
+    const minified = transformSync(text, { minify: true, legalComments: "none", charset: "utf8" }).code;
+    return {
+      file: `dist/${name}`,
+      bytes: Buffer.byteLength(text),
+      minified: Buffer.byteLength(minified),
+      "minified and gzipped": gzipSync(minified).length,
+    };
+  });
   console.table(Object.fromEntries(rows.map(({ file, ...sizes }) => [file, sizes])));
 }
 

@@ -144,7 +144,8 @@ describe("the command", { concurrency: 3 }, () => {
       const service = await serve(t, {
         fault: () => (service.counts.PutLogEvents <= 4 ? { kind: "delay", ms: 2_500 } : undefined),
       });
-      const program = start(["my-app", "--quiet"], service.endpoint);
+      service.createLogStream("my-app", "s");
+      const program = start(["my-app", "--stream", "s", "--quiet"], service.endpoint);
       program.child.stdin?.end(`${"x".repeat(MB - 27)}\n`.repeat(72));
       const { code, stderr } = await program.ended;
       assert.deepEqual([code, stderr.slice(0, 200)], [0, ""]);

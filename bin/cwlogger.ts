@@ -33,8 +33,7 @@ const GREY = 90;
 const COLOURS: Record<string, number> = { FATAL: 31, ERROR: 31, WARN: 33, INFO: 32, DEBUG: 36, TRACE: GREY };
 
 const { stdin, stdout, stderr } = process;
-// Knows NO_COLOR.
-const hasColours = stdout.isTTY && stdout.hasColors();
+const hasColours = stdout.isTTY && stdout.hasColors(); // which knows NO_COLOR
 // That nobody reads any more is no reason to stop delivering.
 let canPrint = true;
 stdout.on("error", ({ code, message }: NodeJS.ErrnoException) => {
@@ -97,27 +96,28 @@ async function send(logger: CloudwatchLogger, isQuiet: boolean): Promise<void> {
   let isLineStart = true;
   let isRead = false;
   let [settled, settledAt] = [0, 0];
-  let stopAt = Number.POSITIVE_INFINITY;
+  let signalledAt = Number.POSITIVE_INFINITY;
+  const isStopped = () => performance.now() > signalledAt + GRACE_MS;
   const giveUp = () => {
     sink.write(lineFeed);
     for (; chunk !== null; chunk = stdin.read()) stderr.write(chunk);
     // Here the logger prints what it has.
     process.exit(process.exitCode ?? 1);
   };
-  onSignal(() => (stopAt = performance.now() + GRACE_MS), giveUp);
+  onSignal(() => (signalledAt = performance.now()), giveUp);
   // Keeps the process alive, too: timers of the logger do not.
   const ticker = setInterval(() => {
     const now = performance.now();
-    if (now > stopAt) wake();
+    if (isStopped()) wake();
     const { logged, delivered, pending } = logger.stats();
     if (stderr.isTTY && isLineStart) stderr.write(`\x1b[K${pending} waiting, ${delivered} delivered\r`);
     const isHeldUp = canPrint && stdout.writableLength > 0;
     if (!isRead || isHeldUp || settled !== logged - pending) [settled, settledAt] = [logged - pending, now];
-    if (now - Math.min(settledAt, stopAt) > END_MS) giveUp();
+    if (now - Math.min(settledAt, signalledAt) > END_MS) giveUp();
   }, TICK_MS);
 
   while (!isRead) {
-    isRead = performance.now() > stopAt || stdin.readableEnded || stdin.destroyed;
+    isRead = isStopped() || stdin.readableEnded || stdin.destroyed;
     chunk = stdin.read();
     if (chunk !== null) {
       if (canPrint && !isQuiet) {
@@ -125,7 +125,7 @@ async function send(logger: CloudwatchLogger, isQuiet: boolean): Promise<void> {
         isLineStart = !stdout.isTTY || chunk.at(-1) === lineFeed[0];
         stdout.write(chunk);
       }
-      while (canPrint && stdout.writableNeedDrain && performance.now() < stopAt) await woken();
+      while (canPrint && stdout.writableNeedDrain && !isStopped()) await woken();
       await accepted(chunk);
       chunk = null;
     } else if (!isRead) await woken();
@@ -138,7 +138,7 @@ async function send(logger: CloudwatchLogger, isQuiet: boolean): Promise<void> {
   if (stderr.isTTY) stderr.write(`${isLineStart ? "" : "\n"}\x1b[K${delivered} of ${logged} log events delivered\n`);
   stdin.destroy();
   // For as long as a reader of stdout takes, unless a signal asked for the end.
-  if (Number.isFinite(stopAt)) setTimeout(() => process.exit(), GRACE_MS).unref();
+  if (Number.isFinite(signalledAt)) setTimeout(() => process.exit(), GRACE_MS).unref();
 }
 
 function onSignal(first: () => unknown, second: () => unknown): void {

@@ -21,8 +21,10 @@ How an event travels
                                                             │ count, bytes, age, flush, close
                                                           batch → sender → delivered | rejected | retry
                                                                               └→ stats, onError, onLoss
-An event is written once, in the bytes of the request that will carry it: room 7 writes the JSON of an event as the JSON
-string that PutLogEvents wants, and counts its size on the way. A batch takes those bytes, and is the body of one request.
+A log call makes one text (room 7), or several that fit (8). The queue turns a text into bytes at once, an element of
+PutLogEvents' `logEvents` in a page of memory; a batch is a range of waiting events, cut when it is sent (9). The sender
+makes one try at a time (10). The spool keeps a file for each page, with the same bytes (11). Results come back as values;
+`onError` and `onLoss` are told when the call that caused a report is over.
 
 Calls made to AWS, and the policy they need
   logs:PutLogEvents        always
@@ -30,40 +32,30 @@ Calls made to AWS, and the policy they need
   logs:CreateLogGroup      when that finds the log group missing; not with `createLogGroup: false`
   logs:PutRetentionPolicy  after creating a log group, with `retentionInDays`
   logs:TagResource         while creating a log group, with `tags`
-No Describe call is ever made.
 
 Rooms
   2 imports · 3 limits and pauses · 4 types, options and their defaults · 5 errors and reports · 6 CloudwatchLogger ·
-  7 format: JSON, text, templates, redaction, escapes · 8 size: truncate, split · 9 queue and batch: order, limits, flush ·
-  10 sender: the SDK, errors, retries, creation, gzip · 11 spool: crash safety · 12 stream: pino, winston, bunyan, pipes ·
-  13 utilities: rules of the options, printing, the end of the process · 14 licence
+  7 format: what was logged → plain data → text, redaction · 8 size: truncate, split · 9 queue: pages, batches, flush, close ·
+  10 sender: the SDK, errors, pauses, creation, gzip · 11 spool: crash safety · 12 stream: pino, winston, bunyan, pipes ·
+  13 utilities: rules of the options, safe reading, printing, the end of the process · 14 licence
 */
 
 // ═══════════════════════════════════════════════ 2 · Imports ════════════════════════════════════════════════
 
+/// <reference types="node" />
 import type { AsyncLocalStorage } from "node:async_hooks";
-import type * as Fs from "node:fs";
-import type { Agent as HttpAgent } from "node:http";
-import { createRequire as requireFrom } from "node:module";
-import type * as net from "node:net";
+import type { Socket, Server as SocketServer } from "node:net";
 import type { Writable } from "node:stream";
 import type * as Sdk from "@aws-sdk/client-cloudwatch-logs";
 
 // ═══════════════════════════════════════════════ 3 · Limits ═════════════════════════════════════════════════
 
-/**
- * The levels and their weights, ascending. `"silent"` is a threshold only: nothing passes it.
- *
- * @example
- * ```ts
- * const isWorse = LEVELS.error > LEVELS.warn;
- * ```
- */
+/** The levels and their weights, ascending. `"silent"` is a threshold only: nothing passes it. */
 export const LEVELS = Object.freeze({ trace: 10, debug: 20, info: 30, warn: 40, error: 50, fatal: 60, silent: 70 });
 
 /**
  * The limits of CloudWatch Logs that this logger keeps. Source: the API reference of PutLogEvents, CreateLogGroup,
- * CreateLogStream and PutRetentionPolicy, and the service's quotas page; checked 2026-11-20.
+ * CreateLogStream and PutRetentionPolicy, and the service's quotas page; checked 2026-11-21.
  *
  * @example
  * ```ts
@@ -81,7 +73,7 @@ export const LIMITS = Object.freeze({
   minEventBytes: 256,
   /** PutLogEvents: milliseconds that a batch must span less than. */
   maxBatchSpanMs: 86_400_000,
-  /** PutRetentionPolicy: the days there are. */
+  /** PutRetentionPolicy: the values it takes. */
   retentionInDays: Object.freeze([
     1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
   ]),
@@ -94,33 +86,41 @@ export const LIMITS = Object.freeze({
   maxKmsKeyIdLength: 256,
 });
 
-/** Up to this share of `maxQueueBytes` every level is taken; the rest is headroom for warn and worse. */
+/** Up to this share of `maxQueueBytes` every level is taken, the rest is for warn and worse; below the other there is room. */
 const QUEUE_HEADROOM = 0.8;
-/** Below this share there is room again: for a gap notice, for a source that was held back. */
 const QUEUE_ROOM = 0.5;
-/** Pauses between two tries of a request, before jitter. */
+/** Waiting events are written into pages of so many bytes and events; memory of so many pages is kept for later. */
+const PAGE_BYTES = 65_536;
+const PAGE_EVENTS = 1_280;
+const MAX_SPARE_PAGES = 32;
+/** So many batches may be held back by the order of events while others go past them. */
+const MAX_READY = 64;
+/** Pauses before jitter: of transient trouble, and while the configuration is at fault, for a repair is found out soon. */
 const RETRY_MIN_MS = 100;
 const RETRY_MAX_MS = 10_000;
-/**
- * The longest pause where an account throttles some requests and takes others: so many loggers share its quota, and a
- * longer one leaves the quota unused when the others are done.
- */
-const SHARED_RETRY_MAX_MS = 2_000;
-/** The longest pause while the configuration is at fault: a repaired policy is found out soon. */
 const CONFIGURATION_RETRY_MS = 30_000;
-/** Throttling lengthens the time that batches have to fill, up to this: many loggers share the quota of an account. */
+/** Throttling: the slowest pace, how long after it the pace is as before, and half of the longest pause while a flush waits. */
 const PACE_MAX_MS = 30_000;
+const PACE_RECOVERY_MS = 50_000;
+const THROTTLED_FLUSH_MS = 300;
+/** A missing log stream, a token asked for, a clock corrected: the request is sent again at once, at most so often. */
+const MAX_REPAIRS = 3;
 /** A request without an answer for so long is given up and sent again. */
 const REQUEST_TIMEOUT_MS = 30_000;
-/** Transient trouble is normal in small doses; a batch that fails this often in a row is worth an `onError`. */
+/** A batch that fails this often in a row is worth an `onError`; reports of one kind come at most this often. */
 const REPORT_AFTER_TRIES = 3;
-/** Reports of one kind come at most this often. */
 const REPORT_INTERVAL_MS = 1_000;
-/** Smaller requests are not worth gzip. */
+/** Smaller requests are not worth gzip; it is given up when so many batches went through without it only. */
 const GZIP_MIN_BYTES = 1_024;
-/** Deeper values are cut off; log calls made by getters of logged values stop at so many within each other. */
+const MAX_GZIP_REFUSALS = 3;
+/** Deeper values are cut off, and log calls made by getters within getters left out. */
 const MAX_DEPTH = 500;
 const MAX_NESTED_CALLS = 4;
+/** The last words of a program, and what it says after them; the rest is printed. */
+const MAX_EXIT_FLUSHES = 2;
+/** How long a stderr that nobody reads may hold up the end of the process, and any other report. */
+const STDERR_EXIT_MS = 1_000;
+const STDERR_MS = 20;
 
 // ═══════════════════════════════════════════════ 4 · Types ══════════════════════════════════════════════════
 
@@ -129,6 +129,9 @@ export type Level = Exclude<keyof typeof LEVELS, "silent">;
 
 /** The lowest level that is logged; `"silent"` logs nothing. */
 export type Threshold = keyof typeof LEVELS;
+
+/** A threshold as environment variables have it: in any case, `warning` for `warn`, `""` for the default. */
+export type ThresholdName = Threshold | "warning" | (string & {});
 
 /** Named values of an event. */
 export type Fields = Record<string, unknown>;
@@ -151,10 +154,7 @@ export interface LogEvent {
 /** Why AWS did not store an event that it was sent. */
 export type RejectedReason = "tooOld" | "tooNew" | "expired" | "invalid";
 
-/**
- * Why the logger did not send an event: larger than `maxEventBytes`; no room in the queue; logged after `close()`; left
- * over when `close()` or the process ended.
- */
+/** Why an event was not sent: over `maxEventBytes`; no room; logged after `close()`; left over at `close()` or the end. */
 export type DroppedReason = "oversize" | "queueFull" | "closed" | "unsent";
 
 /** Events that will not be delivered, as told to `onLoss`. */
@@ -195,7 +195,7 @@ export interface Credentials {
 
 /** Anything that sends commands as a `CloudWatchLogsClient` does. */
 export interface Client {
-  send(command: never, options?: never): Promise<unknown>;
+  send(command: never, options?: never): unknown;
 }
 
 /** Options of {@link CloudwatchLogger}. One that is `undefined` has its default. */
@@ -229,23 +229,19 @@ export interface CloudwatchLoggerOptions {
   logGroupClass?: "STANDARD" | "INFREQUENT_ACCESS" | "DELIVERY" | "ESSENTIALS" | undefined;
   /** Passed with every PutLogEvents: 2 to 4 `keyAttributes`, up to 10 `attributes`. */
   entity?: { keyAttributes?: Record<string, string>; attributes?: Record<string, string> } | undefined;
-  /** The threshold. @defaultValue `"info"` */
-  level?: Threshold | undefined;
-  /** Fields of every event. @defaultValue `{}` */
-  fields?: Fields | undefined;
+  /** The threshold: a level or `silent`, in any case; `warning` is `warn`, `""` the default. @defaultValue `"info"` */
+  level?: ThresholdName | undefined;
+  /** Fields of every event, or a function that gives them, called once for each event. @defaultValue `{}` */
+  fields?: Fields | (() => Fields | undefined) | undefined;
   /**
    * `"json"`, `"text"` (`LEVEL message {"fields":"as JSON"}`), a template of `{timestamp}`, `{level}`, `{message}`,
-   * `{caller}` and `{anyField}`, or a function.
-   * @defaultValue `"json"`
+   * `{caller}` and `{anyField}`, or a function. @defaultValue `"json"`
    */
   format?: "json" | "text" | (string & {}) | ((event: FormatEvent) => string) | undefined;
-  /**
-   * Names whose values become `"[redacted]"`: a bare name at any depth, a dotted path from the top, `*` for one level.
-   * @defaultValue `[]`
-   */
+  /** Names to hide, at any depth; or dotted paths from the top, `*` for one level. @defaultValue `[]` */
   redact?: readonly string[] | undefined;
-  /** Also print each event to the console. @defaultValue `false` */
-  console?: boolean | undefined;
+  /** Also print each event: as it is sent, or as `"text"` for people. @defaultValue `false` */
+  console?: boolean | "text" | undefined;
   /** What becomes of an event over `maxEventBytes`. @defaultValue `"error"` */
   overflow?: "error" | "truncate" | "split" | undefined;
   /** Largest event, UTF-8 bytes of its message + 26; 256 to `maxBatchBytes`. @defaultValue `maxBatchBytes` */
@@ -254,7 +250,7 @@ export interface CloudwatchLoggerOptions {
   maxBatchBytes?: number | undefined;
   /** Largest batch, events; 1 to 10,000. @defaultValue `10_000` */
   maxBatchEvents?: number | undefined;
-  /** Longest time that an event waits for its batch to fill, ms; 1 or more. @defaultValue `1_000` */
+  /** Longest time that an event waits for its batch to fill, ms; up to 30 s where AWS throttles. @defaultValue `1_000` */
   flushIntervalMs?: number | undefined;
   /** PutLogEvents at once, 1 to 16; more than one only while full batches are waiting. @defaultValue `4` */
   maxInFlight?: number | undefined;
@@ -264,32 +260,33 @@ export interface CloudwatchLoggerOptions {
   compress?: boolean | undefined;
   /**
    * Crash safety: an event is in a file of this directory before its call returns, until it is acknowledged. What a dead
-   * process has left is sent by the next logger of the same log group. The directory is made for its owner only; loggers
-   * and processes may share it.
+   * process has left is sent by the next logger of the same log group. The directory is made for its owner only, and
+   * resolved at construction; loggers and processes may share it.
    */
   spoolDirectory?: string | undefined;
   /** What `close()` and the exit of the process may take at most, ms; 0 or more. @defaultValue `8_000` */
   closeTimeoutMs?: number | undefined;
-  /** Signals on which all loggers are closed before the signal takes its effect. @defaultValue `[]` */
+  /** Signals on which all loggers deliver what is waiting before the signal takes its effect. @defaultValue `[]` */
   closeOnSignals?: readonly NodeJS.Signals[] | undefined;
   /** Hears of trouble. @defaultValue one line on stderr, rate-limited */
   onError?: ((error: CloudwatchLoggerError) => void) | undefined;
-  /** Hears of events that will not be delivered. @defaultValue one line on stderr, rate-limited; `unsent` ones in full */
+  /** Hears of events that will not be delivered. @defaultValue one line on stderr, rate-limited */
   onLoss?: ((loss: Loss) => void) | undefined;
 }
 
 const DEFAULTS = Object.freeze({
   logStreamName: "{timestamp}{random}",
   createLogGroup: true,
-  level: "info" as Threshold,
+  level: "info",
   format: "json" as Exclude<CloudwatchLoggerOptions["format"], undefined>,
-  console: false,
+  redact: [] as readonly string[],
+  console: false as boolean | "text",
   overflow: "error" as "error" | "truncate" | "split",
-  maxBatchBytes: LIMITS.maxBatchBytes,
-  maxBatchEvents: LIMITS.maxBatchEvents,
-  flushIntervalMs: 1_000,
-  maxInFlight: 4,
-  maxQueueBytes: 67_108_864,
+  maxBatchBytes: LIMITS.maxBatchBytes as number,
+  maxBatchEvents: LIMITS.maxBatchEvents as number,
+  flushIntervalMs: 1_000 as number,
+  maxInFlight: 4 as number,
+  maxQueueBytes: 67_108_864 as number,
   compress: false,
   closeTimeoutMs: 8_000 as number,
   closeOnSignals: [] as readonly NodeJS.Signals[],
@@ -302,90 +299,109 @@ type Defaults = { -readonly [Name in keyof typeof DEFAULTS]: (typeof DEFAULTS)[N
 // ══════════════════════════════════════════ 5 · Errors and reports ══════════════════════════════════════════
 
 /**
- * Trouble that the logger deals with by itself, as told to `onError`. `code` is one of
+ * What kind of trouble a {@link CloudwatchLoggerError} tells of:
  *
- * - `ERR_CONFIGURATION`: credentials, permissions or a missing log group; events wait, one report for each change
+ * - `ERR_CONFIGURATION`: region, credentials, permissions or a missing log group; events wait, one report for each change
  * - `ERR_TRANSIENT`: CloudWatch Logs cannot be reached or throttles, for several tries now; events wait
- * - `ERR_SDK_MISSING`: @aws-sdk/client-cloudwatch-logs is not installed; events wait
+ * - `ERR_SDK_MISSING`: @aws-sdk/client-cloudwatch-logs is not installed, or cannot be loaded; events wait
  * - `ERR_LOG_GROUP`: tags or retention policy were refused; delivery goes on
  * - `ERR_ENTITY`: the entity was refused; the events were stored
- * - `ERR_FORMAT`: the format function failed; its events are formatted as JSON
- * - `ERR_SPOOL`: the spool directory cannot be used; the logger goes on without it
- *
- * `cause` has name, message and status of the underlying error, and nothing of its request.
- *
- * @example
- * ```ts
- * new CloudwatchLogger("my-app", { onError: ({ code }) => metrics.increment(`logging.${code}`) });
- * ```
+ * - `ERR_FORMAT`, `ERR_FIELDS`: the format or `fields` function failed; events are formatted as JSON, or go without
+ * - `ERR_SPOOL`: the spool directory cannot be used, or a file in it; the logger goes on without it
  */
+export type ErrorCode =
+  | "ERR_CONFIGURATION"
+  | "ERR_TRANSIENT"
+  | "ERR_SDK_MISSING"
+  | "ERR_LOG_GROUP"
+  | "ERR_ENTITY"
+  | "ERR_FORMAT"
+  | "ERR_FIELDS"
+  | "ERR_SPOOL";
+
+/** Trouble that the logger deals with by itself. `cause` has name, message and status of the error, nothing of its request. */
 export class CloudwatchLoggerError extends Error {
   override readonly name = "CloudwatchLoggerError";
-  readonly code: string;
+  readonly code: ErrorCode;
 
-  constructor(code: string, message: string, cause?: Error) {
-    super(message, cause && { cause });
+  constructor(code: ErrorCode, message: string, cause?: Error) {
+    super(message);
     this.code = code;
+    if (cause !== undefined) Object.defineProperty(this, "cause", { value: cause, configurable: true, writable: true });
   }
 }
 
-/** Tells `onError` and `onLoss`, neither of which can break the logger. */
+/** Tells `onError` and `onLoss` when the call that caused a report is over; what they throw or reject with is ignored. */
 class Reporter {
-  /** Around callbacks, once the console is captured: what they print is no event. */
-  scope: AsyncLocalStorage<true> | undefined;
   readonly #onError: (error: CloudwatchLoggerError) => unknown;
   readonly #onLoss: (loss: Loss) => unknown;
+  readonly #waiting: (() => unknown)[] = [];
   /** Losses without content, until the timer, `flush`, `close` or the exit tells them. */
   readonly #gathered = new Map<DroppedReason, Loss>();
   #timer: NodeJS.Timeout | undefined;
+  /** Around the logger's own doings, once the console is captured: what is printed there is no event. */
+  #quiet: AsyncLocalStorage<true> | undefined;
 
   constructor({ onError, onLoss }: Settings) {
-    const print = rateLimited((text) => writeStderr(`cwlogger: ${printable(text)}\n`));
+    const print = rateLimited((text) => writeStderr(`cwlogger: ${printable(text)}\n`, STDERR_MS));
     this.#onError = onError ?? ((error) => print(error.code, error.message));
-    this.#onLoss = onLoss ?? ((loss) => printLoss(loss, print));
+    this.#onLoss = onLoss ?? ((loss) => print(loss.reason, describeLoss(loss)));
   }
 
-  error(code: string, message: string, cause?: Error): void {
-    this.#tell(this.#onError, new CloudwatchLoggerError(code, message, cause));
+  error(code: ErrorCode, message: string, cause?: Error): void {
+    this.#tell(() => this.#onError(new CloudwatchLoggerError(code, message, cause)));
   }
 
   loss(reason: Loss["reason"], events: LogEvent[], cause?: Error): void {
     if (events.length === 0) return;
     const times = events.map(({ timestamp }) => timestamp).sort((a, b) => a - b);
-    const [from = 0, to = from] = [times[0], times.at(-1)];
-    this.#tell(this.#onLoss, { reason, count: events.length, events, from, to, ...(cause && { cause }) });
+    const [from, to] = [times[0] as number, times[times.length - 1] as number];
+    this.#tell(() => this.#onLoss({ reason, count: events.length, events, from, to, ...(cause && { cause }) }));
   }
 
   gather(reason: DroppedReason, count: number, timestamp: number): void {
-    const loss = this.#gathered.get(reason);
-    this.#gathered.set(reason, { reason, events: [], ...widen(loss, count, timestamp) });
-    this.#timer ??= setTimeout(() => this.tellGathered(), REPORT_INTERVAL_MS).unref();
+    this.#gathered.set(reason, widen(this.#gathered.get(reason), reason, count, timestamp));
+    this.#timer ??= startTimer(() => this.tellNow(), REPORT_INTERVAL_MS);
   }
 
-  tellGathered(): void {
-    clearTimeout(this.#timer);
+  /** Tells what waits, gathered losses included. What the callbacks cause in turn waits for the next time. */
+  tellNow(): void {
+    stopTimer(this.#timer);
     this.#timer = undefined;
-    const losses = [...this.#gathered.values()];
+    for (const loss of this.#gathered.values()) this.#waiting.push(() => this.#onLoss(loss));
     this.#gathered.clear();
-    for (const loss of losses) this.#tell(this.#onLoss, loss);
+    this.#tellWaiting();
   }
 
-  #tell<T>(callback: (value: T) => unknown, value: T): void {
-    try {
-      const result = this.scope === undefined ? callback(value) : this.scope.run(true, callback, value);
-      Promise.resolve(result).catch(() => {});
-    } catch {
-      // Its own trouble; there is nobody left to tell.
+  /** From now on, it is known what the logger's own doings print. */
+  watchPrinting(): void {
+    this.#quiet ??= new (builtin("node:async_hooks").AsyncLocalStorage)();
+  }
+
+  get isPrinting(): boolean {
+    return this.#quiet?.getStore() === true;
+  }
+
+  quietly<T>(action: () => T): T {
+    return this.#quiet === undefined ? action() : this.#quiet.run(true, action);
+  }
+
+  #tell(report: () => unknown): void {
+    if (this.#waiting.push(report) === 1) void Promise.resolve().then(() => this.#tellWaiting());
+  }
+
+  #tellWaiting(): void {
+    for (const report of this.#waiting.splice(0)) {
+      ignore(attempt(() => this.quietly(report), undefined));
     }
   }
 }
 
-/** Events of which only number and time are known. */
-type Gap = Pick<Loss, "count" | "from" | "to">;
-
-function widen(gap: Gap | undefined, count: number, timestamp: number): Gap {
-  const { from, to } = gap ?? { from: timestamp, to: timestamp };
-  return { count: (gap?.count ?? 0) + count, from: Math.min(from, timestamp), to: Math.max(to, timestamp) };
+/** A loss that grows by events of which only number and time are known. */
+function widen(loss: Loss | undefined, reason: DroppedReason, count: number, timestamp: number): Loss {
+  const { from, to } = loss ?? { from: timestamp, to: timestamp };
+  const total = (loss?.count ?? 0) + count;
+  return { reason, count: total, events: [], from: Math.min(from, timestamp), to: Math.max(to, timestamp) };
 }
 
 // ═══════════════════════════════════════════ 6 · CloudwatchLogger ═══════════════════════════════════════════
@@ -393,7 +409,7 @@ function widen(gap: Gap | undefined, count: number, timestamp: number): Gap {
 /**
  * Sends a program's logs to one log stream of Amazon CloudWatch Logs.
  *
- * - A log call costs less than two `JSON.stringify` of the event, and never waits for the network.
+ * - A log call never waits for the network.
  * - Events go in batches: when one is full, `flushIntervalMs` after its first event, on `fatal`, `flush` and `close`.
  * - Nothing is lost silently: see {@link CloudwatchLogger.stats}, `onLoss` and `onError`.
  *
@@ -411,7 +427,7 @@ export class CloudwatchLogger {
   /** Weight of the threshold; a child without one follows its parent. */
   #threshold: number | undefined;
   /** Fields of the `withFields` callbacks that are running. */
-  #scope: AsyncLocalStorage<Fields | undefined> | undefined;
+  #scope: AsyncLocalStorage<Fields> | undefined;
 
   /**
    * @param logGroupName 1 to 512 characters of `. _ - / # A-Z a-z 0-9`; or `null`: no CloudWatch, events are printed.
@@ -420,51 +436,54 @@ export class CloudwatchLogger {
    */
   constructor(logGroupName: string | null, options: CloudwatchLoggerOptions = {}) {
     if (options instanceof ChildOptions) {
-      this.#core = options.core;
+      this.#core = options.parent.#core;
       this.#parent = options.parent;
-      this.#fields = options.fields;
+      this.#fields = options.own;
       this.#threshold = options.threshold;
     } else {
-      this.#core = new Core(logGroupName, validate(logGroupName, options));
-      this.#fields = mergeFields(options.fields);
-      this.#threshold = LEVELS[options.level ?? DEFAULTS.level];
+      const settings = validate(logGroupName, options);
+      this.#core = new Core(logGroupName, settings);
+      this.#threshold = LEVELS[thresholdOf(settings.level) ?? "info"];
     }
+    // They are handed over as callbacks: promise.catch(logger.error).
+    for (const method of LOG_METHODS) this[method] = this[method].bind(this) as never;
   }
 
   /** The log stream in use; with `{date}`, that of the present day. */
   get logStreamName(): string {
-    return this.#core.streams.at(Date.now()).name;
+    return this.#core.logStreamName;
   }
 
   /** The threshold. @throws {RangeError} on setting what is no level. */
   get level(): Threshold {
-    const threshold = this.#weight;
+    const threshold = this.#weight();
     return (Object.keys(LEVELS) as Threshold[]).find((level) => LEVELS[level] === threshold) as Threshold;
   }
 
-  set level(level: Threshold) {
+  set level(level: ThresholdName) {
     check("level", level);
-    this.#threshold = LEVELS[level];
+    this.#threshold = LEVELS[thresholdOf(level) ?? "info"];
   }
 
   /** Whether a call at `level` is logged; an unknown level counts as `info`. */
-  isLevelEnabled(level: Level): boolean {
-    return LEVELS[isLevel(level) ? level : "info"] >= this.#weight;
+  isLevelEnabled(level: ThresholdName): boolean {
+    return LEVELS[levelNamed(level) ?? "info"] >= this.#weight();
   }
 
-  trace(message: unknown, fields?: object): void {
-    if (this.#weight <= LEVELS.trace) this.#log("trace", message, fields);
+  trace(message?: unknown, ...more: unknown[]): void {
+    if (this.#weight() <= LEVELS.trace) this.#log("trace", message, more);
   }
 
-  debug(message: unknown, fields?: object): void {
-    if (this.#weight <= LEVELS.debug) this.#log("debug", message, fields);
+  debug(message?: unknown, ...more: unknown[]): void {
+    if (this.#weight() <= LEVELS.debug) this.#log("debug", message, more);
   }
 
   /**
    * Logs an event; so do `trace`, `debug`, `warn`, `error` and `fatal`, which also sends at once.
    *
    * @param message A string, an Error, an object (its properties become fields), or any other value.
-   * @param fields More fields.
+   * @param more Fields; after an object or an Error also a string, the message, as pino has it. Anything else is read as
+   * `console.log` reads it.
    * @throws {RangeError} with `code: "ERR_OVERSIZE"`: the event is over `maxEventBytes` and `overflow` is `"error"`.
    * @example
    * ```ts
@@ -472,25 +491,31 @@ export class CloudwatchLogger {
    * logger.error(new Error("card declined"), { orderId: 17 });
    * ```
    */
-  info(message: unknown, fields?: object): void {
-    if (this.#weight <= LEVELS.info) this.#log("info", message, fields);
+  info(message?: unknown, ...more: unknown[]): void {
+    if (this.#weight() <= LEVELS.info) this.#log("info", message, more);
   }
 
-  warn(message: unknown, fields?: object): void {
-    if (this.#weight <= LEVELS.warn) this.#log("warn", message, fields);
+  warn(message?: unknown, ...more: unknown[]): void {
+    if (this.#weight() <= LEVELS.warn) this.#log("warn", message, more);
   }
 
-  error(message: unknown, fields?: object): void {
-    if (this.#weight <= LEVELS.error) this.#log("error", message, fields);
+  error(message?: unknown, ...more: unknown[]): void {
+    if (this.#weight() <= LEVELS.error) this.#log("error", message, more);
   }
 
-  fatal(message: unknown, fields?: object): void {
-    if (this.#weight <= LEVELS.fatal) this.#log("fatal", message, fields);
+  fatal(message?: unknown, ...more: unknown[]): void {
+    if (this.#weight() <= LEVELS.fatal) this.#log("fatal", message, more);
   }
 
-  /** Logs at a level known at run time only; an unknown one counts as `info`. */
-  log(level: Level, message: unknown, fields?: object): void {
-    if (this.isLevelEnabled(level)) this.#log(isLevel(level) ? level : "info", message, fields);
+  /** `log(level, message, …)`, or `log({ level, message, … })`. Where the first value is no level, the same as `info`. */
+  log(...values: unknown[]): void {
+    const [first, ...rest] = values;
+    const level = levelNamed(first);
+    const inside = levelNamed(isRecord(first) ? read(first, "level") : undefined);
+    if (LEVELS[(rest.length > 0 && level) || inside || "info"] < this.#weight()) return;
+    if (rest.length > 0 && level !== undefined) this.#log(level, rest[0], rest.slice(1));
+    else if (inside === undefined) this.#log("info", first, rest);
+    else this.#log(inside, { ...mergeFields([first as object]), level: undefined }, rest);
   }
 
   /**
@@ -501,10 +526,11 @@ export class CloudwatchLogger {
    * const log = logger.child({ requestId }, { level: "debug" });
    * ```
    */
-  child(fields?: object, options?: { level?: Threshold | undefined }): CloudwatchLogger {
-    const level: unknown = options && read(options, "level");
-    const threshold = level === undefined ? undefined : LEVELS[isThreshold(level) ? level : "info"];
-    return new CloudwatchLogger("", new ChildOptions(this.#core, this, mergeFields(this.#fields, fields), threshold));
+  child(fields?: object, options?: { level?: ThresholdName | undefined }): CloudwatchLogger {
+    const level = isObject(options) ? read(options, "level") : undefined;
+    const threshold = level === undefined ? undefined : LEVELS[thresholdOf(level) ?? "info"];
+    const own = new ChildOptions(this, mergeFields([this.#fields, fields]), threshold);
+    return new CloudwatchLogger(null, own as object);
   }
 
   /**
@@ -518,21 +544,18 @@ export class CloudwatchLogger {
    */
   withFields<T>(fields: object, callback: () => T): T {
     this.#scope ??= new (builtin("node:async_hooks").AsyncLocalStorage)();
-    return this.#scope.run(mergeFields(this.#scope.getStore(), fields), callback);
+    return this.#scope.run(mergeFields([this.#scope.getStore(), fields]), callback);
   }
 
-  /**
-   * Makes events of `console.debug`, `log`, `info`, `warn` and `error` as well; they still print. Returns the function
-   * that undoes it.
-   */
+  /** Makes events of `console.debug/log/info/warn/error` as well; they still print. Returns the function that undoes it. */
   captureConsole(): () => void {
     let isActive = true;
-    this.#core.watchPrinting();
-    const undo = CONSOLE_METHODS.map(([method, level]) => {
+    this.#core.reporter.watchPrinting();
+    const undo = CONSOLE_LEVELS.map(([method, level]) => {
       const original = console[method];
       const captured = (...values: unknown[]) => {
         original.apply(console, values);
-        if (isActive) this.#capture(level, values);
+        if (isActive && this.isLevelEnabled(level)) this.#core.capture(level, values, this.#context());
       };
       console[method] = captured;
       return () => {
@@ -548,8 +571,8 @@ export class CloudwatchLogger {
 
   /**
    * An object-mode Writable for pino, winston, bunyan, morgan or `source.pipe(…)`. Lines are sent as they are, records in
-   * the format of this logger; the host decides about levels. `end()` waits for delivery and leaves the logger open. It
-   * never emits `'error'`.
+   * the format of this logger; the host decides about levels. `end()` waits for delivery, `closeTimeoutMs` at most, and
+   * leaves the logger open. It never emits `'error'`.
    *
    * @example
    * ```ts
@@ -557,17 +580,21 @@ export class CloudwatchLogger {
    * ```
    */
   stream(): Writable {
-    return new Inlet(this.#core, () => this.#context(), false).stream;
+    return new HostStream(
+      this.#core,
+      () => this.#context(),
+      () => this.#core.flush(),
+    ).stream;
   }
 
   /** Counts so far. `logged === delivered + rejected + dropped + pending`, at every moment. */
   stats(): Stats {
-    return this.#core.queue.stats();
+    return this.#core.stats();
   }
 
   /**
-   * Sends what is waiting. Resolves when everything logged before the call has an outcome, or after `timeoutMs` (without
-   * one: however long it takes). Never rejects.
+   * Sends what is waiting. Resolves when everything logged before the call has an outcome, or after `timeoutMs` (default:
+   * `closeTimeoutMs`; `Infinity`: however long it takes). Never rejects.
    */
   flush(timeoutMs?: number): Promise<Stats> {
     return this.#core.flush(timeoutMs);
@@ -586,62 +613,47 @@ export class CloudwatchLogger {
     await this.close();
   }
 
-  get #weight(): number {
-    let logger: CloudwatchLogger = this;
-    while (logger.#threshold === undefined) logger = logger.#parent as CloudwatchLogger;
-    return logger.#threshold;
+  #weight(): number {
+    return this.#threshold ?? (this.#parent as CloudwatchLogger).#weight();
   }
 
-  #log(level: Level, message: unknown, fields: object | undefined): void {
-    const core = this.#core;
-    const caller = core.wantsCaller ? callerName(this.#log) : undefined;
-    core.log("call", level, Date.now(), message, this.#context(), fields, caller);
-  }
-
-  #capture(level: Level, values: unknown[]): void {
-    // What the logger or a callback of its options prints is no event.
-    if (this.#core.isPrinting() || !this.isLevelEnabled(level)) return;
-    const message =
-      values.length === 1 ? values[0] : attempt(() => builtin("node:util").format(...values), "[unreadable]");
-    this.#core.log("console", level, Date.now(), message, this.#context(), undefined, undefined);
+  #log(level: Level, message: unknown, more: unknown[]): void {
+    const caller = this.#core.wantsCaller ? callerName(this.#log) : undefined;
+    this.#core.log(level, message, more, this.#context(), caller);
   }
 
   /** The fields of this logger, then those of the callbacks it runs in, outer ones first. */
   #context(): Fields | undefined {
-    let scoped: Fields | undefined;
-    for (let logger: CloudwatchLogger | undefined = this; logger !== undefined; logger = logger.#parent) {
-      if (logger.#scope !== undefined) scoped = mergeFields(logger.#scope.getStore(), scoped);
-    }
-    return scoped === undefined ? this.#fields : mergeFields(this.#fields, scoped);
+    const scoped = this.#scoped();
+    return scoped === undefined ? this.#fields : mergeFields([this.#fields, scoped]);
+  }
+
+  #scoped(): Fields | undefined {
+    const outer = this.#parent === undefined ? undefined : this.#parent.#scoped();
+    const own = this.#scope?.getStore();
+    return outer === undefined || own === undefined ? (outer ?? own) : mergeFields([outer, own]);
   }
 }
 
+const LOG_METHODS = ["trace", "debug", "info", "warn", "error", "fatal", "log"] as const;
+const CONSOLE_METHODS = ["debug", "log", "info", "warn", "error"] as const;
+const CONSOLE_LEVELS = CONSOLE_METHODS.map((method) => [method, method === "log" ? "info" : method] as const);
+
 /** How `child` hands its own to the constructor. */
 class ChildOptions {
-  readonly core: Core;
   readonly parent: CloudwatchLogger;
-  readonly fields: Fields | undefined;
+  readonly own: Fields;
   readonly threshold: number | undefined;
 
-  constructor(core: Core, parent: CloudwatchLogger, fields: Fields | undefined, threshold: number | undefined) {
-    this.core = core;
+  constructor(parent: CloudwatchLogger, own: Fields, threshold: number | undefined) {
     this.parent = parent;
-    this.fields = fields;
+    this.own = own;
     this.threshold = threshold;
   }
 }
 
-const CONSOLE_METHODS = [
-  ["debug", "debug"],
-  ["log", "info"],
-  ["info", "info"],
-  ["warn", "warn"],
-  ["error", "error"],
-] as const;
-
 /**
- * The stream of a logger of its own, which `end()` closes: a target of `pino.transport`. Options that pino adds are
- * ignored.
+ * The stream of a logger of its own, which `end()` closes: a target of `pino.transport`, whose own options are ignored.
  *
  * @throws {TypeError | RangeError} as the constructor of {@link CloudwatchLogger} does.
  * @example
@@ -650,347 +662,472 @@ const CONSOLE_METHODS = [
  * ```
  */
 export default function transport(options: { logGroupName: string | null } & CloudwatchLoggerOptions): Writable {
-  const known = Object.entries(options).filter(([name]) => Object.hasOwn(RULES, name));
+  const known = Object.entries(options).filter(([name]) => hasOwn(RULES, name));
   const settings = validate(options.logGroupName, Object.fromEntries(known));
   // pino kills its worker after 10 s.
   settings.closeTimeoutMs = Math.min(settings.closeTimeoutMs, DEFAULTS.closeTimeoutMs);
-  return new Inlet(new Core(options.logGroupName, settings), () => settings.fields, true).stream;
+  const core = new Core(options.logGroupName, settings);
+  return new HostStream(
+    core,
+    () => undefined,
+    () => core.close(),
+    true,
+  ).stream;
 }
 
 /** Where an event comes from. Only a `call` may throw; what came from the console is printed already. */
-type Origin = "call" | "console" | "stream" | "notice";
+type Origin = "call" | "console" | "host" | "line" | "notice";
 
-/** What a logger and its children share: the way from a call to the queue. */
+/** What a logger and its children share: the way of an event up to the queue. */
 class Core {
-  readonly streams: LogStreams;
-  readonly queue: Queue;
-  readonly wantsCaller: boolean;
+  readonly reporter: Reporter;
   readonly signals: readonly NodeJS.Signals[];
+  readonly wantsCaller: boolean;
   readonly maxLineLength: number;
   readonly #settings: Settings;
-  readonly #reporter: Reporter;
   readonly #isPrinter: boolean;
-  readonly #limits: WriterLimits;
   readonly #redaction: Redaction | undefined;
-  /** `undefined` for JSON, which is written without a text in between. */
-  readonly #format: ((event: FormatEvent, caller: string | undefined) => string) | undefined;
-  /** One writer for each log call within a log call: getters and `toJSON` may log. */
-  readonly #writers: EventWriter[] = [];
-  #depth = 0;
-  #hasFormatFailed = false;
+  /** `undefined` for JSON. */
+  readonly #format: Format | undefined;
+  readonly #queue: Queue;
+  /** Log calls within each other: getters, `toJSON` and the functions of the options may log. */
+  #nested = 0;
+  /** Which functions have failed; each is reported once. */
+  readonly #failed = new Set<ErrorCode>();
   /** Waits for room, to tell of a gap. */
-  #watch: Promise<void> | undefined;
-  /** What was logged when the exit's last flush began. */
-  #loggedAtExit = -1;
+  #gapNotice: Promise<void> | undefined;
   #closing: Promise<Stats> | undefined;
+  #loggedAtExit = -1;
+  #exitFlushes = 0;
+  #isExiting = false;
 
   constructor(logGroupName: string | null, settings: Settings) {
     const { format, redact } = settings;
+    this.reporter = new Reporter(settings);
+    this.signals = settings.closeOnSignals;
+    this.wantsCaller = typeof format === "string" && format.includes("{caller}");
+    this.maxLineLength = settings.maxQueueBytes;
     this.#settings = settings;
     this.#isPrinter = logGroupName === null;
-    // Only a split needs all of an event that is too large; otherwise its message is enough.
-    const { overflow, maxQueueBytes, maxEventBytes } = settings;
-    const walkBytes = overflow === "split" ? maxQueueBytes : Math.min(2 * maxEventBytes, maxQueueBytes);
-    this.#limits = { stringBytes: maxQueueBytes, walkBytes };
-    this.#reporter = new Reporter(settings);
-    this.#redaction = redact?.length ? new Redaction(redact) : undefined;
+    this.#redaction = redact.length > 0 ? new Redaction(redact) : undefined;
     this.#format = compileFormat(format);
-    this.wantsCaller = typeof format === "string" && format.includes("{caller}");
-    this.signals = settings.closeOnSignals;
-    this.maxLineLength = settings.maxQueueBytes;
-    this.streams = new LogStreams(settings.logStreamName);
-    this.queue = new Queue(logGroupName, settings, this.streams, this.#reporter);
-    if (!this.#isPrinter) onProcessEnd(this);
+    this.#queue = new Queue(logGroupName, settings, this.reporter);
+    if (!this.#isPrinter) watchProcess(this);
   }
 
-  /** From now on, it is known what callbacks of the options print. */
-  watchPrinting(): void {
-    this.#reporter.scope ??= new (builtin("node:async_hooks").AsyncLocalStorage)();
+  get logStreamName(): string {
+    return this.#queue.streams.at(Date.now()).name;
   }
 
-  /** Whether what is printed now comes from a log call or a callback of the options. */
-  isPrinting(): boolean {
-    return this.#depth > 0 || this.#reporter.scope?.getStore() === true;
+  /** What a program logs. */
+  log(level: Level, message: unknown, more: unknown[], context: Fields | undefined, caller?: string): void {
+    this.#take("call", level, Date.now(), message, more, context, caller);
   }
 
-  /** format → fit → queue. */
-  log(
-    origin: Origin,
-    level: Level,
-    timestamp: number,
-    message: unknown,
-    base: Fields | undefined,
-    fields: object | undefined,
-    caller: string | undefined,
-  ): void {
-    if (this.#refuses(origin, timestamp)) return;
-    const depth = this.#depth;
-    const writer = this.#writerAt(depth);
-    this.#depth = depth + 1;
-    try {
-      if (depth < MAX_NESTED_CALLS) {
-        this.#write(writer, readEvent(level, timestamp, message, base, fields, this.#redaction), caller);
-      } else writer.text(timestamp, "[logged while being logged, left out]");
-      this.#accept(origin, level, timestamp, writer);
-    } finally {
-      writer.release();
-      this.#depth = depth;
+  /** What the console has printed, but for what the logger or a function of its options prints. */
+  capture(level: Level, values: unknown[], context: Fields | undefined): void {
+    if (this.#nested > 0 || this.reporter.isPrinting) return;
+    this.#take("console", level, Date.now(), values[0], values.slice(1), context);
+  }
+
+  /** A record that a host hands over. */
+  record(level: Level, timestamp: number, message: unknown, more: unknown[], context: Fields | undefined): void {
+    this.#take("host", level, timestamp, message, more, context);
+  }
+
+  /** A line that a host has formatted. */
+  line(level: Level, timestamp: number, line: string): void {
+    this.#take("line", level, timestamp, line, [], undefined);
+  }
+
+  /** A promise to wait for, where there is no room for so many more bytes. */
+  room(bytes: number): Promise<void> | undefined {
+    return this.#queue.hasRoomFor(bytes) ? undefined : this.#queue.room(bytes);
+  }
+
+  sendSoon(): void {
+    this.#queue.sendSoon();
+  }
+
+  /** Counts what is logged after `close`, or written to a stream after its end. */
+  dropClosed(timestamp = Date.now()): void {
+    this.#queue.drop("closed", 1, timestamp);
+    // The process may end before it is told.
+    if (this.#isExiting) this.reporter.tellNow();
+    else if (!openLoggers.has(this)) {
+      watchProcess(this);
+      startTimer(() => unwatchProcess(this), 2 * REPORT_INTERVAL_MS);
     }
   }
 
-  /** fit → queue, for a line that a host has formatted. */
-  send(level: Level, timestamp: number, line: string): void {
-    if (this.#refuses("stream", timestamp)) return;
-    const depth = this.#depth;
-    const writer = this.#writerAt(depth);
-    this.#depth = depth + 1;
-    try {
-      writer.text(timestamp, this.#redaction?.line(line) ?? line);
-      this.#accept("stream", level, timestamp, writer);
-    } finally {
-      writer.release();
-      this.#depth = depth;
-    }
+  /** A function of the options, or of a host, has failed: told once for each kind. */
+  reportFailure(code: ErrorCode, what: string, failure: unknown): void {
+    if (!this.#failed.has(code)) this.reporter.error(code, `${what}: ${reasonOf(failure)}`);
+    this.#failed.add(code);
   }
 
-  #writerAt(depth: number): EventWriter {
-    this.#writers[depth] ??= new EventWriter(this.#limits, this.#redaction);
-    return this.#writers[depth];
+  stats(): Stats {
+    return this.#queue.stats();
   }
 
-  #refuses(origin: Origin, timestamp: number): boolean {
-    const { state } = this.queue;
-    if (state === "open" || (state === "closing" && origin === "notice")) return false;
-    if (origin !== "notice") this.queue.drop("closed", 1, timestamp);
-    return true;
-  }
-
-  /** Writes the event in the format of this logger. Never throws. */
-  #write(writer: EventWriter, draft: Draft, caller: string | undefined): void {
-    const text = this.#format === undefined ? undefined : this.#formatted(draft, caller);
-    if (text !== undefined) {
-      writer.text(draft.timestamp, text);
-      return;
-    }
-    try {
-      writer.json(draft);
-    } catch {
-      // A getter or a trap among the fields: what can be read of them is kept.
-      writer.json({ ...draft, fields: mergeFields(draft.fields) });
-    }
-  }
-
-  /** The text of a format other than JSON; `undefined` where the format function fails. */
-  #formatted(draft: Draft, caller: string | undefined): string | undefined {
-    try {
-      const { message = "", fields, error } = this.#redaction?.draft(draft) ?? draft;
-      const { timestamp, level } = draft;
-      const event: FormatEvent = { timestamp, level, message, fields: (fields && mergeFields(fields)) ?? {} };
-      if (error !== undefined) event.error = error;
-      const text: unknown = this.#format?.(event, caller);
-      if (typeof text === "string") return text;
-      if (types().isPromise(text)) text.catch(() => {});
-      throw new TypeError(`it returned ${typeof text}`);
-    } catch (failure) {
-      if (!this.#hasFormatFailed)
-        this.#reporter.error("ERR_FORMAT", `The format function failed: ${reasonOf(failure)}`);
-      this.#hasFormatFailed = true;
-      return undefined;
-    }
-  }
-
-  #accept(origin: Origin, level: Level, timestamp: number, event: EventWriter): void {
-    const { queue } = this;
-    const { console: isPrinted, overflow, maxEventBytes } = this.#settings;
-    if ((isPrinted || this.#isPrinter) && origin !== "console") print(level, event.message());
-    const size = event.size();
-    if (this.#isPrinter) {
-      queue.countPrinted();
-    } else if (size <= maxEventBytes) {
-      if (queue.admit(1, size, level, timestamp)) queue.append(timestamp, event);
-    } else if (overflow === "error") {
-      queue.drop("oversize", 1, timestamp);
-      if (origin === "call") {
-        const text = `Log event too large: ${size} bytes exceeds "maxEventBytes" of ${maxEventBytes}`;
-        throw Object.assign(new RangeError(text), { code: "ERR_OVERSIZE" });
-      }
-      this.#reporter.loss("oversize", [{ timestamp, message: event.message() }]);
-    } else {
-      const fit = overflow === "split" ? split : truncate;
-      const parts = fit(event.message(), event.isJson, maxEventBytes - LIMITS.eventOverheadBytes);
-      const bytes = sum(parts.map((part) => Buffer.byteLength(part) + LIMITS.eventOverheadBytes));
-      if (queue.admit(parts.length, bytes, level, timestamp)) {
-        const writer = new EventWriter(this.#limits);
-        for (const part of parts) {
-          writer.text(timestamp, part);
-          queue.append(timestamp, writer);
-        }
-        writer.release();
-      }
-    }
-    if (level === "fatal") queue.hurry();
-    if (queue.gap !== undefined) this.#watch ??= queue.room(0).then(() => this.#tellGap());
-  }
-
-  /** One WARN event tells the log stream what it is missing. */
-  #tellGap(): void {
-    this.#watch = undefined;
-    const { gap } = this.queue;
-    if (gap === undefined) return;
-    this.queue.gap = undefined;
-    const from = new Date(gap.from).toISOString();
-    const to = new Date(gap.to).toISOString();
-    const message = `${gap.count} log events were dropped because the queue was full, from ${from} to ${to}`;
-    const fields = { dropped: gap.count, reason: "queueFull", from, to };
-    this.log("notice", "warn", Date.now(), message, undefined, fields, undefined);
-  }
-
-  async flush(timeoutMs?: number): Promise<Stats> {
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<void>((resolve) => {
-      if (timeoutMs !== undefined) timer = setTimeout(resolve, clampMs(timeoutMs));
-    });
-    const watch = this.#watch;
-    await Promise.race([this.queue.drained(), late]);
+  async flush(timeoutMs = this.#settings.closeTimeoutMs, isEnding = false): Promise<Stats> {
+    const deadline = startDeadline(timeoutMs);
+    const gapNotice = this.#gapNotice;
+    await this.#queue.flushed(deadline.passed, isEnding);
     // The notice of a gap is covered: there is room for it now.
-    if (watch !== undefined) await Promise.race([watch.then(() => this.queue.drained()), late]);
-    clearTimeout(timer);
-    this.#reporter.tellGathered();
-    return this.queue.stats();
+    await Promise.race([gapNotice, deadline.passed]);
+    if (gapNotice !== undefined) await this.#queue.flushed(deadline.passed, isEnding);
+    deadline.clear();
+    this.reporter.tellNow();
+    return this.stats();
   }
 
-  close(timeoutMs: number = this.#settings.closeTimeoutMs): Promise<Stats> {
-    if (this.#closing !== undefined) return this.#closing;
-    this.queue.state = "closing";
-    this.#closing = this.flush(timeoutMs).then(() => {
-      this.queue.close();
-      offProcessEnd(this);
-      return this.queue.stats();
+  close(timeoutMs?: number): Promise<Stats> {
+    // Before the logger closes: they may log.
+    this.reporter.tellNow();
+    this.#queue.startClosing();
+    this.#closing ??= this.flush(timeoutMs, true).then(() => {
+      const { events } = this.#end();
+      if (this.#settings.onLoss === undefined) printEvents(events, STDERR_EXIT_MS);
+      unwatchProcess(this);
+      return this.stats();
     });
     return this.#closing;
   }
 
-  /** The event loop is empty: a flush, unless nothing was logged since the last one here. */
+  /** The event loop is empty. What is waiting is delivered, but not what is logged each time that this happens. */
   beforeExit(): void {
-    const { pending, logged } = this.queue.stats();
-    if (pending === 0 || logged === this.#loggedAtExit || this.queue.state !== "open") return;
-    this.#loggedAtExit = logged;
-    void this.flush(this.#settings.closeTimeoutMs);
+    // Other listeners may log: after them.
+    void Promise.resolve().then(() => {
+      const { pending, logged } = this.stats();
+      if (pending === 0 || logged === this.#loggedAtExit || this.#exitFlushes++ >= MAX_EXIT_FLUSHES) return;
+      this.#loggedAtExit = logged;
+      void this.flush(undefined, true);
+    });
   }
 
-  /** The process ends in this tick: what is undelivered is printed, so that it does not disappear silently. */
-  exit(): void {
-    const events = this.queue.close();
-    // Without an onLoss of the user's, the report has printed them.
-    if (this.#settings.onLoss !== undefined) printEvents(events);
+  /** The process ends in this tick: what is undelivered is printed. Returns how much of the time for that is left, ms. */
+  exit(printMs: number): number {
+    this.#isExiting = true;
+    return printEvents(this.#end().events, printMs);
+  }
+
+  #end(): { events: LogEvent[] } {
+    const { events, cause } = this.#queue.close();
+    this.reporter.loss("unsent", events, cause);
+    this.reporter.tellNow();
+    return { events };
+  }
+
+  /** format → fit → queue. */
+  #take(
+    origin: Origin,
+    level: Level,
+    timestamp: number,
+    message: unknown,
+    more: unknown[],
+    context: Fields | undefined,
+    caller = "",
+  ): void {
+    const queue = this.#queue;
+    if (!queue.takes(origin === "notice")) {
+      this.dropClosed(timestamp);
+      return;
+    }
+    let fit: Fit;
+    this.#nested++;
+    try {
+      const walk = this.#walk();
+      const draft: Draft = { timestamp, level, message: undefined, error: undefined, fields: [] };
+      if (origin !== "line" && this.#nested <= MAX_NESTED_CALLS) {
+        draft.fields.push(this.#givenFields(), context);
+        readCall(draft, message, more, walk, origin === "console");
+      } else draft.message = origin === "line" ? (message as string) : LEFT_OUT;
+      const written = origin === "line" ? this.#lineOf(message as string) : this.#write(draft, walk, caller);
+      if (this.#isPrinter || this.#settings.console !== false) this.#print(origin, draft, written, caller);
+      if (this.#isPrinter) {
+        queue.countPrinted();
+        return;
+      }
+      fit = fitted(written, this.#settings, queue.roomBytes(level));
+    } catch (error) {
+      if (error !== TOO_LARGE) throw error;
+      fit = tooLarge(this.#settings);
+    } finally {
+      this.#nested--;
+    }
+    if (typeof fit === "string") queue.offer(level, timestamp, fit);
+    else if ("texts" in fit) queue.offerAll(level, timestamp, fit.texts);
+    else if ("count" in fit) queue.refuse(fit.count, timestamp);
+    else this.#dropOversize(origin, timestamp, fit);
+    if (level === "fatal") queue.sendSoon();
+    if (queue.hasGap) this.#gapNotice ??= this.#tellGap();
+  }
+
+  #lineOf(line: string): Written {
+    return wellFormed(this.#redaction?.line(line) ?? line);
+  }
+
+  /** The event in the format of this logger; JSON as an object that is still to be written. */
+  #write(draft: Draft, walk: Walk, caller: string): Written {
+    if (this.#format === undefined || this.#nested > MAX_NESTED_CALLS) return toRecord(draft, walk);
+    try {
+      const text = this.#format({ ...draft }, walk, caller);
+      if (typeof text === "string") return wellFormed(text);
+      ignore(text);
+      throw new TypeError(`it returned ${typeof text}`);
+    } catch (failure) {
+      if (failure === TOO_LARGE || isStackEnd()) throw failure;
+      this.reportFailure("ERR_FORMAT", "The format function failed, its events are formatted as JSON", failure);
+      return toRecord(draft, this.#walk());
+    }
+  }
+
+  /** As it is sent, or for people. What came from the console is printed already. */
+  #print(origin: Origin, draft: Draft, written: Written, caller: string): void {
+    if (origin === "console") return;
+    const { console } = this.#settings;
+    const text =
+      console === "text" && origin !== "line" ? String(PEOPLES_FORMAT({ ...draft }, this.#walk(), caller)) : undefined;
+    print(draft.level, text ?? eventText(written), console === "text");
+  }
+
+  /** What may be copied of an event. The beginning of one that is too large is of use where it is truncated or printed. */
+  #walk(): Walk {
+    const { overflow, maxEventBytes, maxQueueBytes } = this.#settings;
+    const maxBytes = overflow === "split" || this.#isPrinter ? maxQueueBytes : maxEventBytes;
+    return new Walk(maxBytes, overflow === "truncate" || this.#isPrinter, this.#redaction);
+  }
+
+  /** The fields that the options give: a function is called for each event. */
+  #givenFields(): object | undefined {
+    const { fields } = this.#settings;
+    if (typeof fields !== "function") return fields;
+    try {
+      const given: unknown = fields();
+      if (isRecord(given)) return given;
+      ignore(given);
+      return undefined;
+    } catch (failure) {
+      this.reportFailure("ERR_FIELDS", "The fields function failed, its events go without", failure);
+      return undefined;
+    }
+  }
+
+  #dropOversize(origin: Origin, timestamp: number, { bytes, text }: Oversize): void {
+    this.#queue.drop("oversize", 1, timestamp);
+    const words = `Log event too large: ${bytes} bytes exceeds "maxEventBytes" of ${this.#settings.maxEventBytes}`;
+    if (origin === "call") throw Object.assign(new RangeError(words), { code: "ERR_OVERSIZE" });
+    this.reporter.loss("oversize", [{ timestamp, message: text }]);
+  }
+
+  /** One WARN event tells the log stream what it is missing. */
+  async #tellGap(): Promise<void> {
+    await this.#queue.room(0);
+    this.#gapNotice = undefined;
+    const gap = this.#queue.takeGap();
+    if (gap === undefined) return;
+    const [from, to] = [new Date(gap.from).toISOString(), new Date(gap.to).toISOString()];
+    const message = `${counted(gap.count)} dropped because the queue was full, from ${from} to ${to}`;
+    const fields = [{ dropped: gap.count, reason: gap.reason, from, to }];
+    this.#take("notice", "warn", Date.now(), message, fields, undefined);
   }
 }
 
 // ═══════════════════════════════════════════════ 7 · Format ═════════════════════════════════════════════════
 
-/** An event on its way to a format. */
+/** An event on its way to a format: later layers of fields count. */
 interface Draft {
   timestamp: number;
   level: Level;
   message: string | undefined;
-  fields: Fields | undefined;
-  error?: unknown;
+  error: unknown;
+  fields: (object | undefined)[];
 }
 
-/** Whatever was logged, as message, fields and error. */
-function readEvent(
-  level: Level,
-  timestamp: number,
-  message: unknown,
-  base: Fields | undefined,
-  extra: object | undefined,
-  redaction: Redaction | undefined,
-): Draft {
-  const draft: Draft = { timestamp, level, message: undefined, fields: base };
-  let given: object | undefined = extra ?? undefined;
-  if (given !== undefined && !isRecord(given)) {
-    if (isError(given)) draft.error = given;
-    given = draft.error === undefined ? { fields: given } : undefined;
-  }
-  if (typeof message === "string") {
-    draft.message = message;
-  } else if (isError(message)) {
-    if (draft.error !== undefined) given = { error: draft.error };
-    draft.error = message;
-    draft.message = textOf(read(message, "message"), redaction);
-  } else if (isRecord(message)) {
-    const { message: own, ...rest } = mergeFields(message) ?? {};
-    if (isError(own)) draft.error ??= own;
-    if (own !== undefined) draft.message = textOf(isError(own) ? read(own, "message") : own, redaction);
-    given = given === undefined ? rest : mergeFields(rest, given);
+/** A formatted event; a JSON event before it becomes a text. */
+type Written = string | Fields;
+
+type Format = (event: Draft, walk: Walk, caller: string) => unknown;
+
+const LEFT_OUT = "[left out: logged while other events were being formatted]";
+const REDACTED = "[redacted]";
+
+/** Thrown where an event grows beyond everything that could be sent. */
+const TOO_LARGE = new RangeError("larger than the queue");
+
+// Not Object.hasOwn, which older libs do not have.
+const { hasOwnProperty: owns } = Object.prototype;
+const hasOwn = (object: object, name: PropertyKey): boolean => owns.call(object, name);
+
+/** Reads the values of a log call, in whichever order people are used to. */
+function readCall(draft: Draft, message: unknown, more: unknown[], walk: Walk, isPrinted: boolean): void {
+  // `undefined` at the end is no argument.
+  const count = more.length > 0 && more[more.length - 1] === undefined ? more.length - 1 : more.length;
+  const second = more[0];
+  if (count === 0) {
+    readValue(draft, message, walk);
+  } else if (count === 1 && !isPrinted && typeof second === "string" && (isError(message) || isRecord(message))) {
+    draft.message = second;
+    if (isError(message)) draft.error = message;
+    else draft.fields.push(message as object);
+  } else if (count === 1 && !isPrinted && (isError(second) || isRecord(second))) {
+    readValue(draft, message, walk);
+    if (!isError(second)) draft.fields.push(second);
+    else if (draft.error === undefined) draft.error = second;
+    else draft.fields.push({ error: second });
   } else {
-    draft.message = textOf(message, redaction);
+    const values = [message, ...more.slice(0, count)];
+    draft.message = printed(values, walk);
+    draft.error = values.find(isError);
   }
-  if (given !== undefined) draft.fields = base === undefined ? (given as Fields) : mergeFields(base, given);
-  return draft;
 }
 
-function compileFormat(
-  format: Settings["format"],
-): ((event: FormatEvent, caller: string | undefined) => string) | undefined {
+function readValue(draft: Draft, value: unknown, walk: Walk): void {
+  if (typeof value === "string") {
+    draft.message = value;
+  } else if (isError(value)) {
+    draft.message = toText(read(value, "message"), walk);
+    draft.error = value;
+  } else if (isRecord(value)) {
+    const { message, ...rest } = mergeFields([value]);
+    draft.fields.push(rest);
+    if (isError(message)) draft.error = message;
+    if (isError(message)) draft.message = toText(read(message, "message"), walk);
+    else if (message !== undefined) draft.message = toText(message, walk, "message");
+  } else {
+    draft.message = toText(value, walk);
+  }
+}
+
+/** As `console.log` prints values. */
+function printed(values: unknown[], walk: Walk): string {
+  const readable = values.map((value) => (walk.redaction !== undefined && isObject(value) ? walk.copy(value) : value));
+  return attempt(() => builtin("node:util").format(...readable), values.map((value) => toText(value, walk)).join(" "));
+}
+
+/** Any value as the text of a message. */
+function toText(value: unknown, walk: Walk, name?: string): string {
+  if (typeof value === "string") return value;
+  if (typeof value === "function") return attempt(() => `[Function: ${value.name}]`, "[Function]");
+  if (!isObject(value)) return String(value);
+  if (isBytes(value)) return attempt(() => asBuffer(value).toString(), "[unreadable]");
+  const plain = name === undefined ? walk.copy(value) : walk.member(value, name);
+  return typeof plain === "string" ? plain : stringify(plain);
+}
+
+/** JSON of plain data, which is too large where that has no room in a string. */
+function stringify(plain: unknown): string {
+  try {
+    return JSON.stringify(plain) ?? "null";
+  } catch (error) {
+    throw isStackEnd() ? error : TOO_LARGE;
+  }
+}
+
+/** A JSON event as plain data: level, message and error, then the fields. */
+function toRecord(event: Draft, walk: Walk): Fields {
+  const { message, error } = event;
+  const record: Fields = { level: event.level.toUpperCase() };
+  if (message !== undefined) record["message"] = walk.hides("message") ? REDACTED : message;
+  if (error !== undefined) record["error"] = walk.member(error, "error");
+  copyFields(event, record, walk, isReserved);
+  if (event.error === error) return record;
+  // It was among the fields. CloudWatch Logs discovers the first 200 fields of an event only, so it comes before them.
+  const { level, message: said, ...rest } = record;
+  return { level, ...(said !== undefined && { message: said }), error: walk.member(event.error, "error"), ...rest };
+}
+
+/**
+ * Copies the layers of fields as plain data. A name that is taken gets an underscore at its end. An Error in the field
+ * `error` or `err` becomes the event's, if it has none.
+ */
+function copyFields(event: Draft, target: Fields, walk: Walk, isTaken: (name: string) => boolean): void {
+  for (const layer of event.fields) {
+    if (!isObject(layer)) continue;
+    for (const name of keysOf(layer)) {
+      const value = read(layer, name);
+      const canBeError = (name === "error" || name === "err") && event.error === undefined;
+      if (canBeError && isError(value) && !walk.hides(name)) {
+        event.error = value;
+        continue;
+      }
+      const plain = walk.member(value, name);
+      if (plain === undefined) continue;
+      let free = name;
+      while (isTaken(free) || (free !== name && event.fields.some((other) => isObject(other) && hasOwn(other, free))))
+        free += "_";
+      setOwn(target, free, plain);
+    }
+  }
+}
+
+/** The names that JSON events use themselves; a field of that name gets an underscore at its end. */
+function isReserved(name: string): boolean {
+  return name === "level" || name === "message" || name === "error" || name === "part" || name === "truncatedBytes";
+}
+
+function compileFormat(format: Settings["format"]): Format | undefined {
   if (format === "json") return undefined;
-  if (typeof format === "function") return (event) => format(event);
-  const template = format === "text" ? "{level} {message}" : format;
-  // Odd places hold the names of the placeholders.
-  const pieces = (template.includes("{message}") ? template : `${template}{message}`).split(/\{(\w+)\}/);
-  const named = new Set(pieces.filter((_, index) => index % 2 === 1));
-  return (event, caller) => {
-    let text = "";
-    for (let index = 0; index < pieces.length; index++) {
-      const piece = pieces[index] as string;
-      text += index % 2 === 0 ? piece : filled(piece, event, caller);
+  if (typeof format === "string") return templateFormat(format === "text" ? "{level} {message}" : format);
+  return (event, walk) => {
+    const { timestamp, level, message = "" } = event;
+    const given: FormatEvent = { timestamp, level, message: walk.hides("message") ? REDACTED : message, fields: {} };
+    if (walk.redaction === undefined) {
+      // As they are, for it may want a Date.
+      given.fields = mergeFields(event.fields);
+      const lifted = ["error", "err"].find((name) => event.error === undefined && isError(given.fields[name]));
+      if (lifted !== undefined) {
+        event.error = given.fields[lifted];
+        delete given.fields[lifted];
+      }
+    } else {
+      copyFields(event, given.fields, walk, () => false);
     }
-    let rest: Fields | undefined;
-    for (const name of Object.keys(event.fields)) {
-      if (named.has(name) || event.fields[name] === undefined) continue;
-      rest ??= Object.create(null) as Fields;
-      rest[name] = event.fields[name];
-    }
-    return rest === undefined ? text : `${text} ${stringify(rest)}`;
+    if (event.error !== undefined)
+      given.error = walk.redaction === undefined ? event.error : walk.member(event.error, "error");
+    return format(given);
   };
 }
 
-function filled(name: string, event: FormatEvent, caller = ""): string {
-  if (name === "timestamp") return new Date(event.timestamp).toISOString();
-  if (name === "level") return event.level.toUpperCase();
-  if (name === "caller") return caller;
-  if (name === "message") return messageWithError(event);
-  return Object.hasOwn(event.fields, name) ? textOf(event.fields[name]) : "";
+/** How people read events on a console. */
+const PEOPLES_FORMAT = templateFormat("{clock} {level} {message}");
+/** Placeholders that are no fields. */
+const EVENT_NAMES = new Set(["timestamp", "clock", "level", "caller", "message"]);
+
+/** A template without `{message}` is a prefix; fields that it does not name follow as JSON. */
+function templateFormat(template: string): Format {
+  // Odd places hold the names of the placeholders.
+  const pieces = (template.includes("{message}") ? template : `${template}{message}`).split(/\{(\w+)\}/);
+  const named = new Set(pieces.filter((_, index) => index % 2 === 1));
+  return (event, walk, caller) => {
+    const fields: Fields = {};
+    copyFields(event, fields, walk, () => false);
+    const fill = (name: string): string => {
+      if (name === "timestamp") return new Date(event.timestamp).toISOString();
+      if (name === "clock") return clockTime(event.timestamp);
+      if (name === "level") return event.level.toUpperCase();
+      if (name === "caller") return caller;
+      if (name === "message") return messageWithError(event, walk);
+      const value = hasOwn(fields, name) ? fields[name] : "";
+      return typeof value === "string" ? value : stringify(value);
+    };
+    const text = pieces.map((piece, index) => (index % 2 === 0 ? piece : fill(piece))).join("");
+    for (const name of named) if (!EVENT_NAMES.has(name)) delete fields[name];
+    return Object.keys(fields).length === 0 ? text : `${text} ${stringify(fields)}`;
+  };
 }
 
 /** A message with its Error: the stack, then what that does not tell, such as causes and own fields. */
-function messageWithError({ message, error }: FormatEvent): string {
-  if (error === undefined) return message;
-  const { name, message: own, stack, ...rest } = JSON.parse(stringify(error)) as Fields;
+function messageWithError({ message = "", error }: Draft, walk: Walk): string {
+  const said = walk.hides("message") ? REDACTED : message;
+  if (error === undefined) return said;
+  const plain = walk.member(error, "error");
+  if (!isObject(plain)) return `${said} ${String(plain)}`;
+  const { name, message: own, stack, ...rest } = plain as Fields;
   const trace = typeof stack === "string" ? stack : `${name}: ${own}`;
-  const text = trace.includes(message) ? trace : `${message} ${trace}`;
-  return Object.keys(rest).length === 0 ? text : `${text} ${JSON.stringify(rest)}`;
-}
-
-/** Any value as the text of a message. Never throws. */
-function textOf(value: unknown, redaction?: Redaction): string {
-  if (typeof value === "string") return value;
-  if (typeof value === "function") return attempt(() => `[Function: ${value.name}]`, "[Function]");
-  if (typeof value !== "object" || value === null) return String(value);
-  if (types().isUint8Array(value)) return attempt(() => Buffer.from(value).toString(), "[unreadable]");
-  const json = stringify(value, redaction);
-  return json.startsWith('"') ? attempt(() => JSON.parse(json) as string, json) : json;
-}
-
-/** The JSON of any value: that of JSON.stringify, but for the content that it would lose or throw at. */
-function stringify(value: unknown, redaction?: Redaction): string {
-  const writer = new EventWriter(undefined, redaction);
-  try {
-    writer.value(value);
-    return writer.message();
-  } finally {
-    writer.release();
-  }
+  const text = trace.includes(said) ? trace : `${said} ${trace}`;
+  return Object.keys(rest).length === 0 ? text : `${text} ${stringify(rest)}`;
 }
 
 /** What `redact` names. */
@@ -1000,694 +1137,256 @@ class Redaction {
 
   constructor(redact: readonly string[]) {
     const paths = redact.map((path) => path.replace(/\[(\w+|\*)\]/g, ".$1").split("."));
-    this.#names = new Set(paths.filter(({ length }) => length === 1).flat());
+    this.#names = new Set(paths.filter(({ length }) => length === 1).map(([name]) => name as string));
     this.#paths = paths.filter(({ length }) => length > 1);
   }
 
   hides(path: readonly string[]): boolean {
     const isHidden = (names: string[]) =>
       names.length === path.length && names.every((name, index) => name === "*" || name === path[index]);
-    return this.#names.has(path.at(-1) as string) || this.#paths.some(isHidden);
+    return this.#names.has(path[path.length - 1] as string) || this.#paths.some(isHidden);
   }
 
   /** A line that a host has formatted, where that is JSON: the same, unless it has something to hide. */
   line(line: string): string {
     const value = attempt(() => JSON.parse(line) as unknown, undefined);
-    if (typeof value !== "object" || value === null) return line;
-    const redacted = stringify(value, this);
-    return redacted === stringify(value) ? line : redacted;
-  }
-
-  /** An event as formats other than JSON get it: copies without what is hidden. */
-  draft({ message, fields, error }: Draft): Pick<Draft, "message" | "fields" | "error"> {
-    const top = JSON.parse(stringify({ message, error }, this)) as Pick<Draft, "message" | "error">;
-    return { ...top, fields: JSON.parse(stringify(fields ?? {}, this)) as Fields };
-  }
-}
-
-const LINE_BREAK = 0x0a;
-const QUOTE = 0x22;
-const COMMA = 0x2c;
-const POINT = 0x2e;
-const ZERO = 0x30;
-const COLON = 0x3a;
-const OPENING_BRACKET = 0x5b;
-const BACKSLASH = 0x5c;
-const CLOSING_BRACKET = 0x5d;
-const OPENING_BRACE = 0x7b;
-const CLOSING_BRACE = 0x7d;
-
-/**
- * Where events are written, whichever logger they are of. That it is a constant of one size, as are the tables, halves the
- * time that the escapes of a text take, for V8 then knows where it is. This is the reason for state outside of any object;
- * there is no other but names and modules to remember, and the list of open loggers.
- *
- *   0 … stagedFrom … from … at     up to `from`: events of the batch `staged`, which takes many at a time, for that takes
- *                                  a tenth of the time of a log call; up to `at`: the event that is being written
- */
-const BYTES = Buffer.allocUnsafeSlow(65_536);
-const VIEW = new DataView(BYTES.buffer);
-const STAGE_BYTES = 16_384;
-let stagedFrom = 0;
-let from = 0;
-let at = 0;
-let staged: Batch | undefined;
-/** How many bytes of the event are escapes that its size does not count. */
-let escapes = 0;
-/** Behind it there is less than SLACK_BYTES, or the walk is broken off. */
-let softEnd = 0;
-/** Whose event it is. */
-let active: EventWriter | undefined;
-/** What the events of this writer begin with, which those of a burst share: ASCII, which as a number is never NaN. */
-const OPENING = new Float64Array(16);
-let opened: EventWriter | undefined;
-
-/** What may be written without asking for room: a name, a short value, the brackets that close what is open. */
-const SLACK_BYTES = 1_024;
-/** Longer texts are written piece by piece; a character becomes up to seven bytes. */
-const PIECE_CHARACTERS = 4_096;
-const PLAIN = Buffer.allocUnsafeSlow(3 * (PIECE_CHARACTERS + 1) + 8);
-const PLAIN_VIEW = new DataView(PLAIN.buffer);
-/** Shorter texts are quicker written by hand than with a call into the runtime. */
-const LONG_CHARACTERS = 40;
-
-/**
- * What each byte of a text becomes, in JSON and in JSON in JSON: eight bytes as a number, to be written in one go; and how
- * many of those are meant, plus 65,536 times how many of them the size of an event does not count.
- */
-const WORDS = new Float64Array(512);
-const STEPS = new Int32Array(512);
-const IN_JSON = 0;
-const IN_JSON_IN_JSON = 256;
-for (let index = 0; index < 512; index++) {
-  // A number whose first byte is this one, and seven zeros.
-  WORDS[index] = (index % 256) * Number.MIN_VALUE;
-  STEPS[index] = 1;
-}
-for (const code of [...Array(32).keys(), QUOTE, BACKSLASH]) {
-  const once = escapeOf(String.fromCharCode(code));
-  setEscape(IN_JSON + code, once, 1);
-  setEscape(IN_JSON_IN_JSON + code, escapeOf(once), once.length);
-}
-
-function escapeOf(text: string): string {
-  return JSON.stringify(text).slice(1, -1);
-}
-
-function setEscape(index: number, text: string, countedBytes: number): void {
-  VIEW.setFloat64(0, 0);
-  for (let byte = 0; byte < text.length; byte++) BYTES[byte] = text.charCodeAt(byte);
-  WORDS[index] = VIEW.getFloat64(0, true);
-  STEPS[index] = text.length + 65_536 * (text.length - countedBytes);
-}
-
-/** Writes what so many bytes of PLAIN become. */
-function writePlain(length: number, table: number): void {
-  // What is behind the text is read as well.
-  PLAIN_VIEW.setInt32(length, SPACES);
-  PLAIN_VIEW.setInt32(length + 4, SPACES);
-  const start = at;
-  for (let index = 0; index < length; index += 8) {
-    const first = PLAIN_VIEW.getInt32(index);
-    const second = PLAIN_VIEW.getInt32(index + 4);
-    if ((escapable(first) | escapable(second)) !== 0) {
-      at = start + index;
-      writeEscaped(index, length, table);
-      return;
+    if (!isObject(value)) return line;
+    const walk = new Walk(Number.POSITIVE_INFINITY, false, this, Number.POSITIVE_INFINITY);
+    try {
+      const plain = walk.copy(value);
+      return walk.hasHidden ? stringify(plain) : line;
+    } catch {
+      return "[left out: nested too deep to redact]";
     }
-    VIEW.setInt32(start + index, first);
-    VIEW.setInt32(start + index + 4, second);
   }
-  at = start + length;
 }
-
-/** Writes what bytes of PLAIN become. Without branches, of which those on quotes would cost as much again. */
-function writeEscaped(from: number, to: number, table: number): void {
-  const first = at;
-  let steps = 0;
-  for (let index = from; index < to; index++) {
-    const byte = table + (PLAIN[index] as number);
-    VIEW.setFloat64(first + (steps & 65_535), WORDS[byte] as number, true);
-    steps += STEPS[byte] as number;
-  }
-  at = first + (steps & 65_535);
-  escapes += steps >> 16;
-}
-
-/** Not 0 where a quote, a backslash or a control character is among four bytes: a subtraction sets its highest bit. */
-function escapable(word: number): number {
-  const quote = (word ^ 0x22222222) - 0x01010101;
-  const backslash = (word ^ 0x5c5c5c5c) - 0x01010101;
-  return ((word - SPACES) | quote | backslash) & ~word & 0x80808080;
-}
-
-const SPACES = 0x20202020;
-
-/** Writes a short text between escaped quotes; false where there is something to escape in it. */
-function writeShort(text: string): boolean {
-  const { length } = text;
-  let end = at;
-  BYTES[end++] = BACKSLASH;
-  BYTES[end++] = QUOTE;
-  for (let index = 0; index < length; index++) {
-    const code = text.charCodeAt(index);
-    if (code > 127 || STEPS[code] !== 1) return false;
-    BYTES[end++] = code;
-  }
-  BYTES[end++] = BACKSLASH;
-  BYTES[end++] = QUOTE;
-  at = end;
-  return true;
-}
-
-function writeAscii(text: string): void {
-  const first = at;
-  for (let index = 0; index < text.length; index++) BYTES[first + index] = text.charCodeAt(index);
-  at = first + text.length;
-}
-
-/** As String does. Most numbers are whole or have few decimals: those are written in a third of the time. */
-function writeNumber(value: number): void {
-  if (value >= 0 && value === (value | 0)) {
-    writeDigits(value);
-    return;
-  }
-  const thousandths = value * 1_000;
-  if (thousandths > 0 && thousandths === (thousandths | 0) && thousandths / 1_000 === value) {
-    const whole = (thousandths / 1_000) | 0;
-    writeDigits(whole);
-    BYTES[at++] = POINT;
-    let rest = thousandths - 1_000 * whole;
-    for (let unit = 100; rest > 0; unit = (unit / 10) | 0) {
-      const digit = (rest / unit) | 0;
-      BYTES[at++] = ZERO + digit;
-      rest -= digit * unit;
-    }
-    return;
-  }
-  writeAscii(String(value));
-}
-
-/** A whole number of up to 31 bits. */
-function writeDigits(value: number): void {
-  let end = at + 1;
-  for (let rest = value; rest >= 10; rest = (rest / 10) | 0) end++;
-  at = end;
-  let rest = value;
-  do {
-    const tenth = (rest / 10) | 0;
-    BYTES[--end] = ZERO + rest - 10 * tenth;
-    rest = tenth;
-  } while (rest > 0);
-}
-
-/** Hands staged events over to their batch. */
-function settle(): void {
-  const events = BYTES.subarray(stagedFrom, from);
-  stagedFrom = from;
-  staged?.take(events);
-  staged = undefined;
-}
-
-/** Every write of text leaves room behind for what single bytes may follow. */
-function writeByte(byte: number): void {
-  BYTES[at++] = byte;
-}
-
-/** Where a writer breaks off: for strings, and for the objects around them, of which hostile values have no end. */
-interface WriterLimits {
-  stringBytes: number;
-  walkBytes: number;
-}
-
-const DEFAULT_LIMITS: WriterLimits = { stringBytes: DEFAULTS.maxQueueBytes, walkBytes: 4 * LIMITS.maxBatchBytes };
-
-/** Thrown within {@link EventWriter} where an event grows beyond everything that could be sent. */
-const TOO_LARGE = new RangeError("larger than the queue");
 
 /**
- * Writes one event at a time as PutLogEvents wants it, `{"timestamp":…,"message":"…"}`, into bytes that are used again.
- *
- * A JSON event is a JSON string inside of JSON, its quotes and backslashes escaped twice. One walk over the value does
- * that, counts the size and survives whatever the value holds, for little more than one JSON.stringify.
+ * Makes plain data of anything: what JSON.stringify writes without calling code of others, throwing or losing content. Each
+ * property is read once. A walk ends where it has copied more than could be sent.
  */
-class EventWriter {
-  /** Whom it has interrupted: what is logged may log itself while it is read. */
-  interrupted: EventWriter | undefined;
-  escapesThen = 0;
-  /** The bytes of the event that had to leave BYTES, and how many those are. */
-  spilled: Buffer[] = [];
-  spilledBytes = 0;
-  /** Where the message begins. */
-  start = 0;
-  /** What the bytes up to `opening` say. */
-  opening = 0;
-  timestamp = Number.NaN;
-  level: Level | undefined;
-  /** The objects around the value that is being written, to find cycles; only the first `depth` count. */
-  readonly ancestors: object[] = [];
-  depth = 0;
-  readonly limits: WriterLimits;
-  /** Where the walk is broken off; the message of a JSON event does not count against it. */
-  walkEnd = 0;
+class Walk {
   readonly redaction: Redaction | undefined;
-  /** The names from the top of the event to the value that is being written; kept for redaction alone. */
-  readonly path: string[] = [];
+  hasHidden = false;
+  /** What may still be copied, in bytes of JSON, of which each value counts as few as it can take. */
+  #left: number;
+  /** Whether the beginning of what is too large is of use. */
+  readonly #keepsPart: boolean;
+  readonly #maxDepth: number;
+  /** The objects around the value, to find cycles; and the names from the top to the value, for redaction alone. */
+  readonly #ancestors: object[] = [];
+  readonly #path: string[] = [];
 
-  constructor(limits = DEFAULT_LIMITS, redaction?: Redaction) {
-    this.limits = limits;
+  constructor(maxBytes: number, keepsPart: boolean, redaction?: Redaction, maxDepth = MAX_DEPTH) {
+    this.#left = maxBytes;
+    this.#maxDepth = maxDepth;
+    this.#keepsPart = keepsPart;
     this.redaction = redaction;
   }
 
-  /** Whether the message is a JSON event. */
-  get isJson(): boolean {
-    return this.level !== undefined;
-  }
-
-  /** The size as the service counts it. */
-  size(): number {
-    return this.length() - this.start - 2 - escapes + LIMITS.eventOverheadBytes;
-  }
-
-  /** The event, with a byte behind it; only good until something else is written. */
-  bytes(last: number): Buffer {
-    BYTES[at] = last;
-    const bytes = BYTES.subarray(from, at + 1);
-    return this.spilled.length === 0 ? bytes : Buffer.concat([...this.spilled, bytes]);
-  }
-
-  /** Hands the event over to a batch, a comma behind it; returns its length. */
-  moveTo(batch: Batch): number {
-    const length = this.length() + 1;
-    if (staged !== batch || this.spilledBytes > 0) settle();
-    if (this.spilledBytes > 0) batch.take(this.bytes(COMMA));
-    else {
-      writeByte(COMMA);
-      from = at;
-      staged = batch;
-    }
-    return length;
-  }
-
-  /** The message, read back. */
-  message(): string {
-    return JSON.parse(this.bytes(LINE_BREAK).toString("utf8", this.start - 1, this.length() - 1)) as string;
-  }
-
-  /** The event is done with. */
-  release(): void {
-    if (active !== this) return;
-    active = this.interrupted;
-    this.interrupted = undefined;
-    if (active !== undefined) active.resume();
-  }
-
-  text(timestamp: number, text: string): void {
-    this.begin(timestamp);
-    try {
-      // The service refuses an empty message.
-      writeText(this, text === "" ? " " : text, IN_JSON);
-    } catch (error) {
-      this.breakOff(error);
-    }
-    this.end();
-  }
-
-  json({ timestamp, level, message, fields, error }: Draft): void {
-    this.begin(timestamp, level);
-    try {
-      if (message !== undefined) writeMember(this, "message", message, false);
-      this.walk();
-      if (fields !== undefined) writeMembers(this, fields, true);
-      if (error !== undefined) writeMember(this, "error", error, false);
-      writeByte(CLOSING_BRACE);
-    } catch (failure) {
-      this.breakOff(failure);
-    }
-    this.end();
-  }
-
-  /** The JSON of any value, as a message. */
-  value(value: unknown): void {
-    this.begin(0);
-    try {
-      if (!writeValue(this, value, "")) writeAscii("null");
-    } catch (error) {
-      this.breakOff(error);
-    }
-    this.end();
-  }
-
-  /** What comes before the message, and the level of a JSON event: as a rule, what is there already. */
-  begin(timestamp: number, level?: Level): void {
-    if (active !== this) {
-      if (active !== undefined) active.suspend();
-      this.interrupted = active;
-      active = this;
-    }
-    if (this.spilledBytes > 0) this.spilled = [];
-    this.spilledBytes = 0;
-    if (from > STAGE_BYTES) settle();
-    if (stagedFrom === from) stagedFrom = from = 0;
-    at = from;
-    if (opened !== this || timestamp !== this.timestamp || level !== this.level) {
-      writeAscii(`{"timestamp":${timestamp},"message":"`);
-      this.start = at - from;
-      if (level !== undefined) writeAscii(`{\\"level\\":\\"${level.toUpperCase()}\\"`);
-      this.opening = at - from;
-      for (let word = 0; 8 * word < this.opening; word++) OPENING[word] = VIEW.getFloat64(from + 8 * word, true);
-      this.timestamp = timestamp;
-      this.level = level;
-      opened = this;
-    } else {
-      const { opening } = this;
-      for (let word = 0; 8 * word < opening; word++) VIEW.setFloat64(at + 8 * word, OPENING[word] as number, true);
-      at += opening;
-    }
-    escapes = level === undefined ? 0 : 4;
-    this.walk();
-    this.depth = 0;
-    if (this.redaction !== undefined) this.path.length = 0;
-  }
-
-  end(): void {
-    writeByte(QUOTE);
-    writeByte(CLOSING_BRACE);
-  }
-
-  /** From here on, the walk has so far to go. */
-  walk(): void {
-    this.walkEnd = this.length() + this.limits.walkBytes;
-    this.setSoftEnd();
-  }
-
-  length(): number {
-    return this.spilledBytes + at - from;
-  }
-
-  setSoftEnd(): void {
-    softEnd = Math.min(BYTES.length - SLACK_BYTES, from + this.walkEnd - this.spilledBytes);
-  }
-
-  makeRoom(): void {
-    if (this.length() > this.walkEnd) throw TOO_LARGE;
-    this.spill();
-  }
-
-  spill(): void {
-    this.spilled.push(Buffer.from(BYTES.subarray(from, at)));
-    this.spilledBytes += at - from;
-    at = from;
-    this.setSoftEnd();
-  }
-
-  suspend(): void {
-    this.escapesThen = escapes;
-    this.spill();
-  }
-
-  resume(): void {
-    at = from;
-    escapes = this.escapesThen;
-    this.setSoftEnd();
-  }
-
-  /** Takes back what was written since. */
-  rewind(length: number, escapesThen: number): void {
-    escapes = escapesThen;
-    if (length < this.spilledBytes) {
-      this.spilled = [Buffer.concat(this.spilled).subarray(0, length)];
-      this.spilledBytes = length;
-      this.setSoftEnd();
-    }
-    at = from + length - this.spilledBytes;
-  }
-
-  /** What is too large for the queue needs no end: it will be found too large. Everything else is an error. */
-  breakOff(error: unknown): void {
-    if (error !== TOO_LARGE) throw error;
-  }
-}
-
-/** False where JSON has no such value: `undefined`. */
-function writeValue(writer: EventWriter, value: unknown, key: string | number): boolean {
-  switch (typeof value) {
-    case "string":
-      writeQuoted(writer, value);
-      return true;
-    case "number":
-      if (Number.isFinite(value)) writeNumber(value);
-      else writeQuoted(writer, String(value));
-      return true;
-    case "boolean":
-      writeAscii(value ? "true" : "false");
-      return true;
-    case "undefined":
-      return false;
-    case "object":
-      if (value !== null) return writeObject(writer, value, key);
-      writeAscii("null");
-      return true;
-    default:
-      writeQuoted(writer, textOf(value));
-      return true;
-  }
-}
-
-function writeObject(writer: EventWriter, value: object, key: string | number): boolean {
-  const length = writer.length();
-  const depth = writer.depth;
-  const escapesThen = escapes;
-  const level = writer.redaction === undefined ? 0 : writer.path.length;
-  let isWritten = true;
-  if (depth > MAX_DEPTH || isInside(writer, value)) {
-    writeQuoted(writer, depth > MAX_DEPTH ? "[nested too deep]" : "[circular]");
+  /** Whether a property of the value that is being copied is to be hidden. */
+  hides(name: string): boolean {
+    if (this.redaction === undefined || !this.redaction.hides([...this.#path, name])) return false;
+    this.hasHidden = true;
     return true;
   }
-  writer.ancestors[depth] = value;
-  writer.depth = depth + 1;
-  try {
-    isWritten = writeContainer(writer, value, key);
-  } catch (error) {
-    if (error === TOO_LARGE) throw error;
-    // A getter, a trap or a toJSON that throws: what can be read of the value is kept, its neighbours anyway.
-    writer.rewind(length, escapesThen);
-    writer.path.length = level;
-    const readable = isRecord(value) && !("toJSON" in value) ? mergeFields(value) : undefined;
-    if (readable === undefined) writeQuoted(writer, `[unreadable: ${reasonOf(error)}]`);
-    else writeBraces(writer, readable);
-  }
-  writer.depth = depth;
-  return isWritten;
-}
 
-function isInside(writer: EventWriter, value: object): boolean {
-  for (let index = writer.depth - 1; index >= 0; index--) if (writer.ancestors[index] === value) return true;
-  return false;
-}
-
-function writeContainer(writer: EventWriter, value: object, key: string | number): boolean {
-  const prototype: unknown = Object.getPrototypeOf(value);
-  const isPlain = prototype === Object.prototype || prototype === null;
-  if (!isPlain && isError(value)) return writeError(writer, value);
-  const { toJSON } = value as { toJSON?: unknown };
-  if (typeof toJSON !== "function") {
-    if (isPlain) writeBraces(writer, value);
-    else writeContents(writer, value);
-    return true;
+  /** The value of a property; `undefined` where it has none that JSON knows. */
+  member(value: unknown, name: string): unknown {
+    if (this.redaction === undefined) return this.copy(value, name);
+    if (value !== undefined && this.hides(name)) return REDACTED;
+    this.#path.push(name);
+    try {
+      return this.copy(value, name);
+    } finally {
+      this.#path.pop();
+    }
   }
-  const json: unknown = toJSON.call(value, String(key));
-  if (typeof json !== "object" || json === null) {
+
+  copy(value: unknown, name = ""): unknown {
+    switch (typeof value) {
+      case "string":
+        this.#spend(value.length + 2);
+        return value;
+      case "number":
+        this.#spend(1);
+        return Number.isFinite(value) ? value : String(value);
+      case "boolean":
+      case "undefined":
+        return value;
+      case "object":
+        return value === null ? null : this.#copyObject(value, name);
+      default:
+        return toText(value, this);
+    }
+  }
+
+  #spend(bytes: number): void {
+    this.#left -= bytes;
+    if (this.#left < 0 && !this.#keepsPart) throw TOO_LARGE;
+  }
+
+  #copyObject(value: object, name: string): unknown {
+    const ancestors = this.#ancestors;
+    if (ancestors.length > this.#maxDepth) return "[nested too deep]";
+    if (ancestors.includes(value)) return "[circular]";
+    ancestors.push(value);
+    try {
+      return this.#contents(value, name);
+    } catch (error) {
+      if (error === TOO_LARGE) throw error;
+      return unreadable(error);
+    } finally {
+      ancestors.pop();
+    }
+  }
+
+  #contents(value: object, name: string): unknown {
+    this.#spend(2);
+    const prototype: unknown = Object.getPrototypeOf(value);
+    const isPlain = prototype === Object.prototype || prototype === null;
+    if (!isPlain && isError(value)) return this.#copyError(value);
+    if (!isPlain && ArrayBuffer.isView(value)) this.#expect(value.byteLength / 4);
+    const { toJSON } = value as { toJSON?: unknown };
+    if (typeof toJSON !== "function") return isPlain ? this.#copyMembers(value) : this.#copyContents(value);
+    const json: unknown = toJSON.call(value, name);
+    if (json === value) return this.#copyContents(value);
     // JSON has no word for an invalid date.
-    return writeValue(writer, json === null && types().isDate(value) ? String(value) : json, key);
+    return json === null && types().isDate(value) ? String(value) : this.copy(json, name);
   }
-  if (json !== value && isInside(writer, json)) return writeValue(writer, "[circular]", key);
-  writer.ancestors[writer.depth++] = json;
-  writeContents(writer, json);
-  return true;
-}
 
-function writeContents(writer: EventWriter, value: object): void {
-  if (Array.isArray(value)) writeArray(writer, value);
-  else if (types().isSet(value)) writeArray(writer, [...Set.prototype.values.call(value)]);
-  else if (types().isMap(value)) {
-    const entries = [...Map.prototype.entries.call(value)];
-    if (entries.every(([name]) => typeof name === "string")) writeBraces(writer, Object.fromEntries(entries));
-    else writeArray(writer, entries);
-  } else if (types().isBoxedPrimitive(value)) writeValue(writer, (value as { valueOf(): unknown }).valueOf(), "");
-  else if (types().isRegExp(value)) writeQuoted(writer, String(value));
-  else writeBraces(writer, value);
-}
-
-/** An Error, little of whose content is enumerable. */
-function writeError(writer: EventWriter, error: Error): boolean {
-  writeByte(OPENING_BRACE);
-  let isFirst = true;
-  for (const name of new Set(["name", "message", "stack", "cause", "errors", ...Object.keys(error)])) {
-    if (name in error && writeMember(writer, name, read(error, name), isFirst)) isFirst = false;
+  #copyContents(value: object): unknown {
+    if (Array.isArray(value)) return this.#copyItems(value);
+    if (types().isSet(value)) return this.#copyItems([...Set.prototype.values.call(value)]);
+    if (types().isMap(value)) return this.#copyMap(value);
+    if (types().isBoxedPrimitive(value)) return this.copy(unboxed(value));
+    if (types().isRegExp(value)) return String(value);
+    return this.#copyMembers(value);
   }
-  writeByte(CLOSING_BRACE);
-  return true;
-}
 
-function writeArray(writer: EventWriter, items: unknown[]): void {
-  writeByte(OPENING_BRACKET);
-  for (let index = 0; index < items.length; index++) {
-    if (index > 0) writeByte(COMMA);
-    if (!writeItem(writer, items[index], index)) writeAscii("null");
+  #copyMembers(source: object): Fields {
+    const target: Fields = {};
+    for (const name of keysOf(source)) {
+      const plain = this.member(read(source, name), name);
+      if (plain === undefined) continue;
+      this.#spend(name.length + 3);
+      setOwn(target, name, plain);
+      if (this.#left < 0) break;
+    }
+    return target;
   }
-  writeByte(CLOSING_BRACKET);
-}
 
-function writeBraces(writer: EventWriter, value: object): void {
-  writeByte(OPENING_BRACE);
-  writeMembers(writer, value as Fields, false);
-  writeByte(CLOSING_BRACE);
-}
-
-const hasOwn = Object.prototype.hasOwnProperty;
-
-/** `isTop`: the fields of a JSON event, behind its level. */
-function writeMembers(writer: EventWriter, fields: Fields, isTop: boolean): void {
-  let isFirst = !isTop;
-  // For-in with this check takes a third of the time of Object.keys, or of Object.hasOwn: V8 knows the pattern.
-  for (const name in fields) {
-    if (!hasOwn.call(fields, name)) continue;
-    const value = fields[name];
-    if (value === undefined) continue;
-    const key = isTop && isReserved(name) ? freeName(name, fields) : name;
-    if (writeMember(writer, name, value, isFirst, key)) isFirst = false;
+  #copyItems(items: unknown[]): unknown[] {
+    this.#expect(items.length);
+    const target: unknown[] = [];
+    for (let index = 0; index < items.length && this.#left >= 0; index++) {
+      target.push(this.member(read(items, index), String(index)) ?? null);
+    }
+    return target;
   }
-}
 
-function writeMember(writer: EventWriter, name: string, value: unknown, isFirst: boolean, key = name): boolean {
-  const length = writer.length();
-  const escapesThen = escapes;
-  if (!isFirst) writeByte(COMMA);
-  writeName(writer, key);
-  if (writeItem(writer, value, name)) return true;
-  writer.rewind(length, escapesThen);
-  return false;
-}
-
-/** A name and its colon. Names come again, and in the same order: to copy one takes a quarter of the time of writing it. */
-function writeName(writer: EventWriter, name: string): void {
-  let place = FOLLOWING[lastPlace] as number;
-  if (NAMES[place] !== name) {
-    place = (33 * name.length + name.charCodeAt(0) + 5 * name.charCodeAt(name.length >> 1)) & 255;
-    FOLLOWING[lastPlace] = place;
+  #copyMap(map: object): unknown {
+    const entries = [...Map.prototype.entries.call(map)] as [unknown, unknown][];
+    if (entries.every(([name]) => typeof name === "string")) {
+      const target: Fields = {};
+      for (const [name, value] of entries) setOwn(target, name as string, this.member(value, name as string));
+      return target;
+    }
+    return entries.map(([name, value]) => [
+      this.copy(name),
+      typeof name === "string" ? this.member(value, name) : this.copy(value),
+    ]);
   }
-  lastPlace = place;
-  if (NAMES[place] !== name) {
-    learnName(writer, name, place);
-    return;
+
+  /** An Error, little of whose content is enumerable. */
+  #copyError(error: Error): Fields {
+    const target: Fields = {};
+    for (const name of new Set(["name", "message", "stack", "cause", "errors", ...keysOf(error)])) {
+      const plain = name in error ? this.member(read(error, name), name) : undefined;
+      if (plain !== undefined) setOwn(target, name, plain);
+    }
+    return target;
   }
-  const word = 4 * place;
-  VIEW.setFloat64(at, NAME_WORDS[word] as number);
-  VIEW.setFloat64(at + 8, NAME_WORDS[word + 1] as number);
-  VIEW.setFloat64(at + 16, NAME_WORDS[word + 2] as number);
-  VIEW.setFloat64(at + 24, NAME_WORDS[word + 3] as number);
-  at += name.length + 5;
-  escapes += 2;
-}
 
-function learnName(writer: EventWriter, name: string, place: number): void {
-  const start = at;
-  writeQuoted(writer, name);
-  writeByte(COLON);
-  // Only names of up to 27 characters that need no escapes, in which 32 bytes are enough.
-  if (at - start !== name.length + 5 || name.length > 27) return;
-  NAMES[place] = name;
-  for (let word = 0; word < 4; word++) NAME_WORDS[4 * place + word] = VIEW.getFloat64(start + 8 * word);
-}
-
-/** By place: names, what they become, and the place of the name that came next the last time. */
-const NAMES: (string | undefined)[] = Array.from({ length: 256 }, () => undefined);
-const NAME_WORDS = new Float64Array(1_024);
-const FOLLOWING = new Int32Array(256);
-let lastPlace = 0;
-
-/** The value of a name or an index, unless it is to be hidden. */
-function writeItem(writer: EventWriter, value: unknown, name: string | number): boolean {
-  if (at > softEnd) writer.makeRoom();
-  if (writer.redaction === undefined) return writeValue(writer, value, name);
-  writer.path.push(String(name));
-  const isHidden = value !== undefined && writer.redaction.hides(writer.path);
-  const isWritten = writeValue(writer, isHidden ? "[redacted]" : value, name);
-  writer.path.pop();
-  return isWritten;
-}
-
-function writeQuoted(writer: EventWriter, text: string): void {
-  escapes += 2;
-  if (text.length <= LONG_CHARACTERS && writeShort(text)) return;
-  writeByte(BACKSLASH);
-  writeByte(QUOTE);
-  writeText(writer, text, IN_JSON_IN_JSON);
-  writeByte(BACKSLASH);
-  writeByte(QUOTE);
-}
-
-/** UTF-8 with escapes. A lone surrogate becomes U+FFFD. */
-function writeText(writer: EventWriter, text: string, table: number): void {
-  // No piece ends inside of a surrogate pair.
-  for (let index = 0; index < text.length; ) {
-    if (writer.length() - escapes > writer.limits.stringBytes) throw TOO_LARGE;
-    let end = Math.min(text.length, index + PIECE_CHARACTERS);
-    if (end < text.length && (text.charCodeAt(end) & 0xfc00) === 0xdc00) end++;
-    const piece = index === 0 && end === text.length ? text : text.slice(index, end);
-    if (at + 8 * piece.length > BYTES.length - SLACK_BYTES) writer.spill();
-    writePlain(PLAIN.write(piece), table);
-    index = end;
+  /** So many items are to come: what has no end is not begun. */
+  #expect(items: number): void {
+    if (2 * items > this.#left && !this.#keepsPart) throw TOO_LARGE;
   }
 }
 
-/** The names that JSON events use themselves; a field of that name is kept with an underscore behind. */
-function isReserved(name: string): boolean {
-  return name === "level" || name === "message" || name === "error" || name === "part" || name === "truncatedBytes";
-}
-
-function freeName(name: string, fields: Fields): string {
-  const free = `${name}_`;
-  return Object.hasOwn(fields, free) ? freeName(free, fields) : free;
+function unreadable(error: unknown): string {
+  if (isStackEnd()) throw error;
+  return `[unreadable: ${reasonOf(error)}]`;
 }
 
 // ════════════════════════════════════════════════ 8 · Size ══════════════════════════════════════════════════
 
-/** One text of at most `limitBytes` UTF-8 bytes; a JSON event stays JSON and gains `truncatedBytes`. */
-function truncate(text: string, isJson: boolean, limitBytes: number): string[] {
-  const event = isJson ? parseEvent(text) : undefined;
-  if (event !== undefined) {
-    const truncatedBytes = Buffer.byteLength(event.message);
-    const room = limitBytes - Buffer.byteLength(JSON.stringify({ ...event, message: "", truncatedBytes }));
-    if (room >= 0) {
-      const message = event.message.slice(0, cutAt(event.message, 0, room, true));
-      return [JSON.stringify({ ...event, message, truncatedBytes: truncatedBytes - Buffer.byteLength(message) })];
-    }
-  }
-  return [text.slice(0, cutAt(text, 0, limitBytes, false))];
+/** A text that fits, or several; an event that is too large; or how many parts of one the queue could not hold. */
+type Fit = string | { texts: string[] } | Oversize | { count: number };
+
+interface Oversize {
+  text: string;
+  bytes: number;
 }
 
-/** Texts of at most `limitBytes` UTF-8 bytes; of a JSON event, each is JSON with a piece of its message. */
-function split(text: string, isJson: boolean, limitBytes: number): string[] {
-  const event = isJson ? parseEvent(text) : undefined;
-  if (event !== undefined) {
-    const id = randomDigits(8);
-    const longest = JSON.stringify({ ...event, message: "", part: { id, index: text.length, count: text.length } });
-    const room = limitBytes - Buffer.byteLength(longest);
-    if (room >= MAX_ESCAPED_BYTES) {
-      const pieces = cut(event.message, room, true);
-      const count = pieces.length;
-      return pieces.map((message, index) => JSON.stringify({ ...event, message, part: { id, index, count } }));
-    }
-  }
-  return cut(text, limitBytes, false);
+/** `roomBytes`: what the queue could take of it. */
+function fitted(written: Written, { overflow, maxEventBytes }: Settings, roomBytes: number): Fit {
+  const limitBytes = maxEventBytes - LIMITS.eventOverheadBytes;
+  const record = typeof written === "string" ? {} : written;
+  const { message } = record;
+  // A message that will be cut is not written in full.
+  const isLong = typeof message === "string" && message.length > limitBytes && overflow !== "error";
+  const text = isLong ? "" : eventText(written);
+  // No character takes more than three bytes.
+  if (!isLong && 3 * text.length <= limitBytes) return text;
+  const bytes = Buffer.byteLength(text);
+  if (!isLong && bytes <= limitBytes) return text;
+  if (overflow === "error") return { text, bytes: bytes + LIMITS.eventOverheadBytes };
+  const inJson =
+    typeof message !== "string"
+      ? undefined
+      : overflow === "truncate"
+        ? truncateRecord(record, message, limitBytes)
+        : splitRecord(record, message, limitBytes, roomBytes);
+  if (inJson !== undefined) return inJson;
+  const whole = text === "" ? eventText(written) : text;
+  if (overflow === "truncate") return whole.slice(0, cutAt(whole, 0, limitBytes, false));
+  const texts = cut(whole, limitBytes, false);
+  return texts.length * LIMITS.eventOverheadBytes + bytes > roomBytes ? { count: texts.length } : { texts };
 }
 
-/** A JSON event that has a message; `undefined` where it has none, or was broken off. */
-function parseEvent(text: string): (Fields & { message: string }) | undefined {
-  const event = attempt(() => JSON.parse(text) as Fields & { message: string }, undefined);
-  return typeof event?.message === "string" ? event : undefined;
+/** What becomes of an event of which too much was logged to be copied. */
+function tooLarge({ overflow, maxEventBytes }: Settings): Fit {
+  return overflow === "split" ? { count: 1 } : { text: "[too large to be kept]", bytes: maxEventBytes + 1 };
+}
+
+/** The text of an event. CloudWatch Logs refuses an empty one. */
+function eventText(written: Written): string {
+  return (typeof written === "string" ? written : stringify(written)) || " ";
+}
+
+/** The event with the beginning of its message; `undefined` where its fields alone are too large. */
+function truncateRecord(record: Fields, message: string, limitBytes: number): Fit | undefined {
+  const bytes = Buffer.byteLength(message);
+  const roomBytes = limitBytes - Buffer.byteLength(stringify({ ...record, message: "", truncatedBytes: bytes }));
+  if (roomBytes < 0) return undefined;
+  const piece = message.slice(0, cutAt(message, 0, roomBytes, true));
+  return stringify({ ...record, message: piece, truncatedBytes: bytes - Buffer.byteLength(piece) });
+}
+
+/** The event once for each piece of its message; `undefined` where its fields leave no room for one. */
+function splitRecord(record: Fields, message: string, limitBytes: number, roomBytes: number): Fit | undefined {
+  const { length } = message;
+  const id = randomDigits(8);
+  const fixedBytes = Buffer.byteLength(
+    stringify({ ...record, message: "", part: { id, index: length, count: length } }),
+  );
+  if (limitBytes - fixedBytes < MAX_ESCAPED_BYTES) return undefined;
+  const pieces = cut(message, limitBytes - fixedBytes, true);
+  const count = pieces.length;
+  // Parts that could not enter the queue are not made.
+  if (count * (fixedBytes - 2 * String(length).length) + length > roomBytes) return { count };
+  return { texts: pieces.map((piece, index) => stringify({ ...record, message: piece, part: { id, index, count } })) };
 }
 
 function cut(text: string, limitBytes: number, inJson: boolean): string[] {
@@ -1700,7 +1399,7 @@ function cut(text: string, limitBytes: number, inJson: boolean): string[] {
   return pieces;
 }
 
-/** A control character in JSON, `\u0000`: the most bytes that a code point takes. */
+/** A control character or a lone surrogate in JSON, `\u0000`: the most bytes that a code point takes. */
 const MAX_ESCAPED_BYTES = 6;
 
 /** Where the piece from `from` on ends that takes at most `limitBytes`, as it is or inside of a JSON string. */
@@ -1708,12 +1407,19 @@ function cutAt(text: string, from: number, limitBytes: number, inJson: boolean):
   let bytes = 0;
   for (let index = from; index < text.length; ) {
     const point = text.codePointAt(index) as number;
-    if (point < 0x80) bytes += inJson ? (STEPS[IN_JSON + point] as number) & 65_535 : 1;
+    if (point < 0x80) bytes += inJson ? escapedBytes(point) : 1;
+    else if (inJson && point >= 0xd800 && point <= 0xdfff) bytes += MAX_ESCAPED_BYTES;
     else bytes += point < 0x800 ? 2 : point < 0x10000 ? 3 : 4;
     if (bytes > limitBytes) return index;
     index += point < 0x10000 ? 1 : 2;
   }
   return text.length;
+}
+
+/** Of an ASCII character in a JSON string: quote, backslash, \b \t \n \f \r take two. */
+function escapedBytes(point: number): number {
+  if (point < 0x20) return point >= 8 && point <= 13 && point !== 11 ? 2 : MAX_ESCAPED_BYTES;
+  return point === 0x22 || point === 0x5c ? 2 : 1;
 }
 
 // ═══════════════════════════════════════════ 9 · Queue and batch ════════════════════════════════════════════
@@ -1727,232 +1433,256 @@ interface LogStream {
 
 /** The log stream of each event: always the same, but for `{date}`. */
 class LogStreams {
-  readonly #given: string;
-  readonly #madeAt = Date.now();
+  readonly #template: string;
+  readonly #isDefault: boolean;
   readonly #hasDate: boolean;
   readonly #byName = new Map<string, LogStream>();
-  /** The default is filled in later: to format a date for the first time takes as long as the rest of a constructor. */
-  #template: string | undefined;
   /** The last answer, and the day it holds for. */
-  #current: LogStream | undefined;
+  #current: LogStream;
   #day = 0;
 
   constructor(template: string) {
-    this.#given = template;
-    if (template !== DEFAULTS.logStreamName) this.#template = fillName(template, this.#madeAt);
+    this.#isDefault = template === DEFAULTS.logStreamName;
+    this.#template = fillName(template, Date.now());
     this.#hasDate = template.includes("{date}");
+    this.#current = this.#ofDay(0);
   }
 
   at(timestamp: number): LogStream {
     const day = this.#hasDate ? Math.floor(timestamp / 86_400_000) : 0;
-    if (this.#current === undefined || day !== this.#day) {
-      this.#template ??= fillName(this.#given, this.#madeAt);
-      const date = new Date(day * 86_400_000).toISOString().slice(0, 10);
-      this.#current = this.named(this.#template.replaceAll("{date}", date));
-      this.#day = day;
-    }
+    if (day !== this.#day) this.#current = this.#ofDay(day);
     return this.#current;
   }
 
   named(name: string): LogStream {
-    if (this.#current?.name === name) return this.#current;
-    const isFresh = name === this.#template && this.#given === DEFAULTS.logStreamName;
-    const stream = this.#byName.get(name) ?? { name, isFresh };
+    const stream = this.#byName.get(name) ?? { name, isFresh: this.#isDefault && name === this.#template };
     this.#byName.set(name, stream);
     return stream;
   }
+
+  /** The log stream has been created, under this name. */
+  created(stream: LogStream, name: string): void {
+    stream.name = name;
+    stream.isFresh = false;
+  }
+
+  #ofDay(day: number): LogStream {
+    this.#day = day;
+    return this.named(this.#template.split("{date}").join(new Date(day * 86_400_000).toISOString().slice(0, 10)));
+  }
 }
 
-/** Room before the events of a batch, for what comes before them in the body of a request. */
-const HEAD_BYTES = 1_024;
+/** Behind each event, in memory, in a file of the spool and in a request alike. */
+const SEPARATOR = ",\n";
+const CLOSING = Buffer.from(`}${SEPARATOR}`);
 
-/** Events of one PutLogEvents: the elements of its `logEvents` as JSON, a comma behind each. */
-class Batch {
-  /** Number of its first event, of all that were accepted. */
-  readonly id: number;
-  readonly stream: LogStream;
-  #bytes: Buffer;
-  /** Where they end; the rest of its events is staged. */
-  #end = HEAD_BYTES;
-  length = 0;
-  events = 0;
-  /** As the service counts it. */
-  size = 0;
-  first = Number.POSITIVE_INFINITY;
-  last = Number.NEGATIVE_INFINITY;
-  /** Ended by a limit: it need not wait for those in flight. */
-  isFull = false;
+/** Events of one log stream in the order they came, as elements of `logEvents`, with what a batch wants to know of each. */
+class Page {
+  stream: LogStream;
+  bytes: Buffer;
+  /** Of each event: its time; where its bytes end, the separator included; its size as the service counts. */
+  times: Float64Array;
+  ends: Uint32Array;
+  sizes: Uint32Array;
+  count = 0;
+  /** Events that have no outcome yet. */
+  left = 0;
+  next: Page | undefined;
   /** Where the spool has the same events. */
   file: SpoolFile | undefined;
-  /** Timestamps ascend; only a clock set back, or a host with times of its own, breaks this. */
-  #isSorted = true;
-  /** What there was before the events of the newest millisecond. */
-  #before = { length: 0, events: 0, size: 0, last: 0 };
 
-  constructor(id: number, stream: LogStream, bytes: Buffer = Buffer.allocUnsafeSlow(16_384)) {
-    this.id = id;
+  constructor(stream: LogStream, bytes: number, events: number) {
     this.stream = stream;
-    this.#bytes = bytes;
+    this.bytes = Buffer.allocUnsafeSlow(bytes);
+    this.times = new Float64Array(events);
+    this.ends = new Uint32Array(events);
+    this.sizes = new Uint32Array(events);
   }
 
-  static of(id: number, stream: LogStream, events: LogEvent[]): Batch {
-    const batch = new Batch(id, stream);
-    const writer = new EventWriter();
-    for (const { timestamp, message } of events) {
-      writer.text(timestamp, message);
-      batch.append(timestamp, writer);
+  startOf(index: number): number {
+    return index === 0 ? 0 : (this.ends[index - 1] as number);
+  }
+
+  hasRoom(bytes: number): boolean {
+    return this.count < this.times.length && this.startOf(this.count) + bytes <= this.bytes.length;
+  }
+
+  /** The bytes of some of its events. */
+  slice(from: number, to: number): Buffer {
+    return this.bytes.subarray(this.startOf(from), this.startOf(to));
+  }
+
+  /** No more events come: what is mostly empty gives its memory back. */
+  trim(): void {
+    const end = this.startOf(this.count);
+    if (2 * end > this.bytes.length) return;
+    this.bytes = Buffer.from(this.bytes.subarray(0, end));
+    this.times = this.times.slice(0, this.count);
+    this.ends = this.ends.slice(0, this.count);
+    this.sizes = this.sizes.slice(0, this.count);
+  }
+}
+
+/** Some events of a page, and the first event that is not one of them. */
+interface Piece {
+  page: Page;
+  from: number;
+  to: number;
+}
+
+/** Events of one PutLogEvents, where they lie. */
+class Batch {
+  readonly stream: LogStream;
+  readonly pieces: readonly Piece[];
+  /** Where it was cut from. */
+  readonly start: { page: Page; index: number };
+  /** Number of its first event, of all that were accepted. */
+  readonly firstNumber: number;
+  /** Ended by a limit: it need not wait for those in flight. */
+  readonly isFull: boolean;
+  readonly count: number;
+  /** As the service counts. */
+  readonly sizeBytes: number;
+  readonly firstMs: number;
+  readonly lastMs: number;
+
+  constructor(stream: LogStream, pieces: readonly Piece[], firstNumber: number, isFull: boolean) {
+    let [count, sizeBytes, firstMs, lastMs] = [0, 0, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+    let isSorted = true;
+    for (const { page, from, to } of pieces) {
+      for (let index = from; index < to; index++) {
+        const time = page.times[index] as number;
+        isSorted &&= time >= lastMs;
+        firstMs = Math.min(firstMs, time);
+        lastMs = Math.max(lastMs, time);
+        sizeBytes += page.sizes[index] as number;
+      }
+      count += to - from;
     }
-    writer.release();
-    return batch;
+    const { page, from: index } = pieces[0] as Piece;
+    this.stream = stream;
+    this.start = { page, index };
+    this.pieces = isSorted ? pieces : chronological(pieces);
+    this.firstNumber = firstNumber;
+    this.isFull = isFull;
+    this.count = count;
+    this.sizeBytes = sizeBytes;
+    this.firstMs = firstMs;
+    this.lastMs = lastMs;
   }
 
-  append(timestamp: number, event: EventWriter): void {
-    const { length, events, size, last } = this;
-    this.size = size + event.size();
-    this.length = length + event.moveTo(this);
-    this.events = events + 1;
-    if (timestamp !== last) this.#before = { length, events, size, last };
-    if (timestamp < last) this.#isSorted = false;
-    this.first = Math.min(this.first, timestamp);
-    this.last = Math.max(last, timestamp);
-  }
-
-  /** All its memory. */
-  get bytes(): Buffer {
-    if (staged === this) settle();
-    return this.#bytes;
-  }
-
-  /** The events from the byte `first` on. */
-  #events(first = 0): Buffer {
-    return this.bytes.subarray(HEAD_BYTES + first, HEAD_BYTES + this.length);
-  }
-
-  take(bytes: Buffer): void {
-    const end = this.#end + bytes.length;
-    if (end > this.#bytes.length) {
-      const grown = Buffer.allocUnsafeSlow(2 * end);
-      grown.set(this.#bytes.subarray(0, this.#end));
-      this.#bytes = grown;
-    }
-    this.#bytes.set(bytes, this.#end);
-    this.#end = end;
-  }
-
-  /** The body of a request, made around the events: a copy of them would cost as much as signing them. */
-  between(head: Buffer, tail: Buffer): Buffer {
-    const events = this.#events();
-    const first = HEAD_BYTES - head.length;
-    // No comma behind the last one.
-    const to = HEAD_BYTES + events.length - 1;
-    if (first < 0 || to + tail.length > this.#bytes.length) return Buffer.concat([head, events.subarray(0, -1), tail]);
-    this.#bytes.set(head, first);
-    this.#bytes.set(tail, to);
-    return this.#bytes.subarray(first, to + tail.length);
-  }
-
-  /** How long it would span with an event of `timestamp`, ms. */
-  spanWith(timestamp: number): number {
-    return Math.max(this.last, timestamp) - Math.min(this.first, timestamp);
-  }
-
-  /** Moves the events of the newest millisecond into a batch of their own; `undefined` where there are no others. */
-  cutTail(bytes: Buffer | undefined): Batch | undefined {
-    const before = this.#before;
-    if (!this.#isSorted || before.events === 0) return undefined;
-    const tail = new Batch(this.id + before.events, this.stream, bytes);
-    tail.take(this.#events(before.length));
-    tail.length = this.length - before.length;
-    tail.events = this.events - before.events;
-    tail.size = this.size - before.size;
-    tail.first = this.last;
-    tail.last = this.last;
-    Object.assign(this, before);
-    return tail;
+  /** The elements of `logEvents`. */
+  bytes(): Buffer[] {
+    const slices = this.pieces.map(({ page, from, to }) => page.slice(from, to));
+    const last = slices.length - 1;
+    slices[last] = (slices[last] as Buffer).subarray(0, -SEPARATOR.length);
+    return slices;
   }
 
   /** The events, read back. */
-  list(): LogEvent[] {
-    return JSON.parse(`[${this.#events().toString("utf8", 0, this.length - 1)}]`) as LogEvent[];
+  events(): LogEvent[] {
+    return JSON.parse(`[${Buffer.concat(this.bytes()).toString()}]`) as LogEvent[];
   }
 
-  /** By time; events of one millisecond in the order they came. */
-  chronological(): Batch {
-    if (this.#isSorted) return this;
-    const events = this.list().sort((a, b) => a.timestamp - b.timestamp);
-    const { isFull, file } = this;
-    return Object.assign(Batch.of(this.id, this.stream, events), { isFull, file });
-  }
-
-  halves(): [Batch, Batch] {
-    const events = this.list();
-    const middle = events.length >> 1;
-    const head = Batch.of(this.id, this.stream, events.slice(0, middle));
-    head.file = this.file;
-    return [head, Batch.of(this.id + middle, this.stream, events.slice(middle))];
+  /** Some of its events, by their places in it. */
+  slice(from: number, to: number): Batch {
+    const pieces: Piece[] = [];
+    let place = 0;
+    for (const piece of this.pieces) {
+      const first = piece.from + Math.max(0, from - place);
+      const end = Math.min(piece.to, piece.from + to - place);
+      if (first < end) pieces.push({ page: piece.page, from: first, to: end });
+      place += piece.to - piece.from;
+    }
+    return new Batch(this.stream, pieces, this.firstNumber, this.isFull);
   }
 
   /** Whether order could suffer with both in flight: CloudWatch Logs orders by timestamp, then by arrival. */
   overlaps(other: Batch): boolean {
-    return this.stream === other.stream && this.first <= other.last && other.first <= this.last;
+    return this.stream === other.stream && this.firstMs <= other.lastMs && other.firstMs <= this.lastMs;
   }
 }
 
-/** Accepted events, and what became of them. */
+/** By time; events of one millisecond in the order they came. */
+function chronological(pieces: readonly Piece[]): Piece[] {
+  const events: Piece[] = [];
+  for (const { page, from, to } of pieces)
+    for (let index = from; index < to; index++) events.push({ page, from: index, to: index + 1 });
+  return events.sort((a, b) => (a.page.times[a.from] as number) - (b.page.times[b.from] as number));
+}
+
+/** Waits until everything before an event has an outcome; or, at the end, until waiting is of no use any more. */
+interface Waiter {
+  upTo: number;
+  afterTry: number;
+  done: () => void;
+}
+
+/** Accepted events, and what became of them. The one owner of the lifecycle. */
 class Queue {
-  /** What was dropped because the queue was full, until a notice in the log stream tells of it. */
-  gap: Gap | undefined;
-  state: "open" | "closing" | "closed" = "open";
+  readonly streams: LogStreams;
   readonly #settings: Settings;
-  readonly #streams: LogStreams;
   readonly #reporter: Reporter;
   readonly #sender: Sender;
   readonly #spool: Spool | undefined;
+  #state: "open" | "closing" | "closed" = "open";
   /** Takes over what dead processes have left. */
-  readonly #recovery: Promise<void> = Promise.resolve();
-  #isRecovering = false;
+  #recovery: Promise<void> | undefined;
   #recoveryTimer: NodeJS.Timeout | undefined;
-  /** The batch that takes events, those that take no more, and those of which a request is under way. */
-  #open: Batch | undefined;
-  #sealed: Batch[] = [];
+  /** The last page, which takes events unless it is sealed; and the first event that no batch has, if there is a page. */
+  #tail: Page | undefined;
+  #isTailOpen = false;
+  #cursor: { page: Page; index: number } | undefined;
+  #waitingEvents = 0;
+  #waitingBytes = 0;
+  /** Batches that the order of events holds back, and those with a request under way. */
+  readonly #ready: Batch[] = [];
   readonly #inFlight = new Set<Batch>();
-  /** Bytes of batches that are done, to be used again: new memory costs more than what is written into it. */
-  readonly #spare: Buffer[] = [];
+  /** Memory of pages that are done, to be used again: new memory costs more than what is written into it. */
+  readonly #spare: Page[] = [];
   /** Events accepted so far, and how many of those go without their batch being full. */
   #accepted = 0;
   #due = 0;
   #timer: NodeJS.Timeout | undefined;
-  /** Size of all batches. */
-  #bytes = 0;
-  #logged = 0;
+  /** Events without an outcome. */
+  #pending = 0;
+  #pendingBytes = 0;
   #delivered = 0;
   readonly #rejected: Stats["rejectedReasons"] = { tooOld: 0, tooNew: 0, expired: 0, invalid: 0 };
   readonly #dropped: Stats["droppedReasons"] = { oversize: 0, queueFull: 0, closed: 0, unsent: 0 };
-  #draining: { upTo: number; done: () => void }[] = [];
-  #waiting: { bytes: number; done: () => void }[] = [];
+  /** What was dropped because the queue was full, until a notice in the log stream tells of it. */
+  #gap: Loss | undefined;
+  /** By `upTo`, for it never sinks. */
+  readonly #flushes = new Set<Waiter>();
+  readonly #endings = new Set<Waiter>();
+  #alive: { close(): void } | undefined;
+  #waitingForRoom: { bytes: number; done: () => void }[] = [];
+  /** What comes before a message: the same for all events of a millisecond. */
+  #opening = { timestamp: Number.NaN, bytes: Buffer.alloc(0) };
 
-  constructor(logGroupName: string | null, settings: Settings, streams: LogStreams, reporter: Reporter) {
-    const { spoolDirectory } = settings;
+  constructor(logGroupName: string | null, settings: Settings, reporter: Reporter) {
+    const { spoolDirectory, logStreamName } = settings;
     this.#settings = settings;
-    this.#streams = streams;
     this.#reporter = reporter;
+    this.streams = new LogStreams(logStreamName);
     this.#sender = new Sender(logGroupName ?? "", settings, reporter);
     if (spoolDirectory !== undefined && logGroupName !== null) {
       const spool = new Spool(spoolDirectory, logGroupName, reporter);
       this.#spool = spool;
-      this.#isRecovering = true;
-      this.#recovery = this.#recovery.then(() => this.#recover(spool));
+      this.#recovery = Promise.resolve().then(() => this.#recover(spool));
     }
   }
 
   stats(): Stats {
     const { requests, retries } = this.#sender;
+    const rejected = sum(Object.values(this.#rejected));
+    const dropped = sum(Object.values(this.#dropped));
     return {
-      logged: this.#logged,
+      logged: this.#delivered + rejected + dropped + this.#pending,
       delivered: this.#delivered,
-      rejected: sum(Object.values(this.#rejected)),
-      dropped: sum(Object.values(this.#dropped)),
-      pending: sum(this.#batches().map(({ events }) => events)),
+      rejected,
+      dropped,
+      pending: this.#pending,
       requests,
       retries,
       rejectedReasons: { ...this.#rejected },
@@ -1960,279 +1690,514 @@ class Queue {
     };
   }
 
-  /** Whether there is room for so many bytes of events; where not, those are dropped. */
-  admit(count: number, bytes: number, level: Level, timestamp: number): boolean {
-    const share = LEVELS[level] >= LEVELS.warn ? 1 : QUEUE_HEADROOM;
-    if (this.#bytes + bytes <= share * this.#settings.maxQueueBytes) return true;
-    this.drop("queueFull", count, timestamp);
-    this.gap = widen(this.gap, count, timestamp);
-    return false;
+  takes(isNotice: boolean): boolean {
+    return this.#state === "open" || (isNotice && this.#state === "closing");
   }
 
-  /** Takes an event that was admitted. */
-  append(timestamp: number, event: EventWriter): void {
+  /** How many bytes of events of a level the queue takes now. */
+  roomBytes(level: Level): number {
+    const share = LEVELS[level] >= LEVELS.warn ? 1 : QUEUE_HEADROOM;
+    return share * this.#settings.maxQueueBytes - this.#pendingBytes;
+  }
+
+  /** Takes an event, if there is room for it. */
+  offer(level: Level, timestamp: number, text: string): void {
+    const sizeBytes = Buffer.byteLength(text) + LIMITS.eventOverheadBytes;
+    if (sizeBytes > this.roomBytes(level)) this.refuse(1, timestamp);
+    else this.#accept(timestamp, text, sizeBytes);
+  }
+
+  /** Takes the parts of an event, all or none. */
+  offerAll(level: Level, timestamp: number, texts: string[]): void {
+    const sizes = texts.map((text) => Buffer.byteLength(text) + LIMITS.eventOverheadBytes);
+    if (sum(sizes) > this.roomBytes(level)) this.refuse(texts.length, timestamp);
+    else for (const [index, text] of texts.entries()) this.#accept(timestamp, text, sizes[index] as number);
+  }
+
+  #accept(timestamp: number, text: string, sizeBytes: number): void {
+    this.#append(this.streams.at(timestamp), timestamp, text, sizeBytes);
     const { maxBatchEvents, maxBatchBytes } = this.#settings;
-    const stream = this.#streams.at(timestamp);
-    const size = event.size();
-    while (this.#open !== undefined && !this.#fits(this.#open, stream, timestamp, size)) {
-      this.#turn(this.#open, timestamp, stream);
-    }
-    if (this.#open === undefined) {
-      this.#open = new Batch(this.#accepted, stream, this.#spare.pop());
-      this.#dueIn(this.#sender.fillMs);
-    }
-    const batch = this.#open;
-    this.#spool?.append(batch, event);
-    batch.append(timestamp, event);
-    this.#accepted++;
-    this.#bytes += size;
-    this.#logged++;
+    const nextBytes = this.#waitingBytes + LIMITS.eventOverheadBytes;
+    if (this.#waitingEvents > maxBatchEvents || this.#waitingBytes > maxBatchBytes) this.#pump();
     // Full: it goes as soon as the millisecond is over, for all events of that travel together.
-    if (batch.events === maxBatchEvents || batch.size + LIMITS.eventOverheadBytes >= maxBatchBytes) this.#dueIn(1);
+    else if (this.#waitingEvents === maxBatchEvents || nextBytes >= maxBatchBytes) this.#sendIn(1);
+  }
+
+  /** Drops events because the queue is full. */
+  refuse(count: number, timestamp: number): void {
+    this.drop("queueFull", count, timestamp);
+    this.#gap = widen(this.#gap, "queueFull", count, timestamp);
   }
 
   /** Counts events that are not taken. */
   drop(reason: "oversize" | "queueFull" | "closed", count: number, timestamp: number): void {
-    this.#logged += count;
     this.#dropped[reason] += count;
     if (reason !== "oversize") this.#reporter.gather(reason, count, timestamp);
   }
 
   countPrinted(): void {
-    this.#logged++;
     this.#delivered++;
   }
 
-  /** The open batch goes as soon as it can. */
-  hurry(): void {
+  get hasGap(): boolean {
+    return this.#gap !== undefined;
+  }
+
+  takeGap(): Loss | undefined {
+    const gap = this.#gap;
+    this.#gap = undefined;
+    return gap;
+  }
+
+  /** What is waiting goes as soon as it can. */
+  sendSoon(): void {
     this.#due = this.#accepted;
     this.#pump();
   }
 
-  /** Sends what is waiting; resolves when all that was accepted before has an outcome. */
-  async drained(): Promise<void> {
-    const drained = new Promise<void>((done) => this.#draining.push({ upTo: this.#accepted, done }));
-    const recovery = this.#isRecovering ? this.#recovery : undefined;
+  /** Sends what is waiting; resolves when all that was accepted before has an outcome, or when `passed` does. */
+  async flushed(passed: Promise<void>, isEnding: boolean): Promise<void> {
+    if (this.#state === "closed") return;
+    const waiter: Waiter = { upTo: this.#accepted, afterTry: this.#sender.tries, done: () => {} };
+    const done = new Promise<void>((resolve) => {
+      waiter.done = resolve;
+    });
+    this.#flushes.add(waiter);
+    this.#alive ??= stayAlive();
+    if (isEnding) this.#endings.add(waiter);
     this.#sender.wake();
-    this.hurry();
+    this.sendSoon();
     this.#notify();
-    await drained;
-    // What was left by the dead was there before the call, too.
-    if (recovery !== undefined) await recovery.then(() => this.drained());
+    // At the end, a retention policy is waited for as well.
+    await Promise.race([isEnding ? done.then(() => this.#sender.chores()) : done, passed]);
+    this.#flushes.delete(waiter);
+    this.#endings.delete(waiter);
+    if (this.#flushes.size > 0) return;
+    this.#alive?.close();
+    this.#alive = undefined;
   }
 
   hasRoomFor(bytes: number): boolean {
-    return this.#bytes === 0 || this.#bytes + bytes <= QUEUE_ROOM * this.#settings.maxQueueBytes;
+    return this.#pendingBytes === 0 || this.#pendingBytes + bytes <= QUEUE_ROOM * this.#settings.maxQueueBytes;
   }
 
   /** Resolves when there is plenty of room for so many bytes, or nothing else in the queue. */
   room(bytes: number): Promise<void> {
     return new Promise((done) => {
-      this.#waiting.push({ bytes, done });
+      this.#waitingForRoom.push({ bytes, done });
       this.#notify();
     });
   }
 
-  /** Stops for good. What has no outcome stays in the spool, or is dropped, reported and returned. */
-  close(): LogEvent[] {
-    this.state = "closed";
-    clearTimeout(this.#timer);
-    clearTimeout(this.#recoveryTimer);
+  startClosing(): void {
+    if (this.#state === "open") this.#state = "closing";
+  }
+
+  /** Stops for good. What has no outcome stays in the spool, or is dropped and returned. */
+  close(): { events: LogEvent[]; cause: Error | undefined } {
+    if (this.#state === "closed") return { events: [], cause: undefined };
+    this.#state = "closed";
+    stopTimer(this.#timer);
+    stopTimer(this.#recoveryTimer);
     const cause = this.#sender.stop();
-    const left = this.#batches();
-    const events = left.filter(({ file }) => file === undefined).flatMap((batch) => batch.list());
-    this.#spool?.close();
-    this.#open = undefined;
-    this.#inFlight.clear();
-    // Still pending: the next logger of the log group sends it.
-    this.#sealed = left.filter(({ file }) => file !== undefined);
-    this.#bytes = 0;
-    this.#dropped.unsent += events.length;
-    this.#reporter.loss("unsent", events, cause);
-    this.#reporter.tellGathered();
-    for (const { done } of [...this.#draining.splice(0), ...this.#waiting.splice(0)]) done();
-    return events;
-  }
-
-  #batches(): Batch[] {
-    return [...this.#inFlight, ...this.#sealed, ...(this.#open === undefined ? [] : [this.#open])];
-  }
-
-  #fits(batch: Batch, stream: LogStream, timestamp: number, size: number): boolean {
-    return (
-      batch.events < this.#settings.maxBatchEvents &&
-      batch.size + size <= this.#settings.maxBatchBytes &&
-      batch.stream === stream &&
-      batch.spanWith(timestamp) < LIMITS.maxBatchSpanMs
-    );
-  }
-
-  /** Seals a batch that cannot take the next event. Where that is of its newest millisecond, this one moves on, too. */
-  #turn(batch: Batch, timestamp: number, stream: LogStream): void {
-    const isSame = timestamp === batch.last && stream === batch.stream;
-    const tail = isSame ? batch.cutTail(this.#spare.pop()) : undefined;
-    batch.isFull = true;
-    this.#seal(batch);
-    if (tail !== undefined) {
-      this.#spool?.cut(batch, tail, false);
-      this.#open = tail;
-      this.#dueIn(this.#sender.fillMs);
+    this.#sealTail();
+    const events: LogEvent[] = [];
+    const left = [...this.#inFlight, ...this.#ready].sort((a, b) => a.firstNumber - b.firstNumber);
+    const pieces = left.flatMap((batch) => batch.pieces);
+    for (let at = this.#cursor; at !== undefined; at = at.page.next && { page: at.page.next, index: 0 }) {
+      pieces.push({ page: at.page, from: at.index, to: at.page.count });
     }
-    this.#pump();
+    for (const { page, from, to } of pieces) {
+      // What is on disk stays pending: the next logger of the log group sends it.
+      if (from === to || this.#spool?.holds(page)) continue;
+      events.push(...new Batch(page.stream, [{ page, from, to }], 0, false).events());
+    }
+    this.#spool?.close();
+    this.#pending -= events.length;
+    this.#dropped.unsent += events.length;
+    this.#pendingBytes = 0;
+    this.#tail = undefined;
+    this.#cursor = undefined;
+    this.#inFlight.clear();
+    this.#ready.length = 0;
+    for (const { done } of [...this.#flushes, ...this.#waitingForRoom.splice(0)]) done();
+    return { events, cause };
   }
 
-  #seal(batch: Batch): void {
-    clearTimeout(this.#timer);
-    this.#open = undefined;
-    this.#spool?.seal(batch);
-    this.#sealed.push(batch.chronological());
+  /** Writes an event as an element of `logEvents`; nothing is counted until all of it is there. */
+  #append(stream: LogStream, timestamp: number, text: string, sizeBytes: number, adopted?: Page): void {
+    if (timestamp !== this.#opening.timestamp) {
+      this.#opening = { timestamp, bytes: Buffer.from(`{"timestamp":${timestamp},"message":`) };
+    }
+    const opening = this.#opening.bytes;
+    const escaped = JSON.stringify(text);
+    // Escapes are ASCII: they add as many bytes as characters.
+    const escapedBytes = sizeBytes - LIMITS.eventOverheadBytes + escaped.length - text.length;
+    const page = adopted ?? this.#pageFor(stream, opening.length + escapedBytes + CLOSING.length);
+    const { bytes, count } = page;
+    let end = page.startOf(count);
+    bytes.set(opening, end);
+    end += opening.length;
+    end += escapedBytes === escaped.length ? bytes.write(escaped, end, "latin1") : bytes.write(escaped, end);
+    bytes.set(CLOSING, end);
+    end += CLOSING.length;
+    if (this.#waitingEvents === 0) this.#sendIn(this.#sender.fillMs());
+    if (page !== this.#tail) this.#link(page);
+    page.times[count] = timestamp;
+    page.ends[count] = end;
+    page.sizes[count] = sizeBytes;
+    page.count = count + 1;
+    page.left++;
+    this.#accepted++;
+    this.#pending++;
+    this.#pendingBytes += sizeBytes;
+    this.#waitingEvents++;
+    this.#waitingBytes += sizeBytes;
+    if (adopted === undefined) this.#spool?.append(page, count);
   }
 
-  /** The open batch goes after `ms` at the latest; no later event puts that off. */
-  #dueIn(ms: number): void {
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.hurry(), ms).unref();
+  /** A page with room for so many bytes. */
+  #pageFor(stream: LogStream, bytes: number): Page {
+    const tail = this.#tail;
+    if (tail !== undefined && this.#isTailOpen && tail.stream === stream && tail.hasRoom(bytes)) return tail;
+    if (bytes > PAGE_BYTES) return new Page(stream, bytes, 1);
+    const page = this.#spare.pop() ?? new Page(stream, PAGE_BYTES, PAGE_EVENTS);
+    page.stream = stream;
+    return page;
+  }
+
+  #link(page: Page): void {
+    this.#sealTail();
+    if (this.#tail !== undefined) this.#tail.next = page;
+    this.#tail = page;
+    this.#isTailOpen = true;
+    this.#cursor ??= { page, index: 0 };
+  }
+
+  #sealTail(): void {
+    if (this.#tail === undefined || !this.#isTailOpen) return;
+    this.#isTailOpen = false;
+    this.#spool?.seal(this.#tail);
+    this.#tail.trim();
+  }
+
+  /** Every event of the page has an outcome. */
+  #release(page: Page): void {
+    this.#spool?.remove(page);
+    if (this.#cursor?.page === page) this.#cursor = page.next && { page: page.next, index: 0 };
+    if (this.#tail === page) {
+      this.#tail = undefined;
+      this.#isTailOpen = false;
+    }
+    if (page.bytes.length !== PAGE_BYTES || this.#spare.length >= MAX_SPARE_PAGES) return;
+    page.count = 0;
+    page.next = undefined;
+    this.#spare.push(page);
+  }
+
+  /** What is waiting goes after `ms` at the latest; no later event puts that off. */
+  #sendIn(ms: number): void {
+    stopTimer(this.#timer);
+    this.#timer = startTimer(() => this.sendSoon(), ms);
   }
 
   /** Starts every request that may start. */
   #pump(): void {
-    for (;;) {
-      const open = this.#open;
-      const isDue = open !== undefined && open.id < this.#due && this.#inFlight.size === 0;
-      if (isDue && this.#sealed.length === 0) this.#seal(open);
-      const batch = this.#sealed[0];
-      if (batch === undefined || this.#inFlight.size >= this.#sender.window) return;
-      for (const other of this.#inFlight) if (!batch.isFull || batch.overlaps(other)) return;
-      this.#sealed.shift();
+    while (this.#state !== "closed" && this.#inFlight.size < this.#sender.window) {
+      const batch = this.#next();
+      if (batch === undefined) return;
       this.#inFlight.add(batch);
       void this.#deliver(batch);
     }
   }
 
-  async #deliver(batch: Batch): Promise<void> {
-    const outcome = await this.#sender.send(batch);
-    // Closed meanwhile: it was counted then.
-    if (outcome.kind === "stopped" || !this.#inFlight.delete(batch)) return;
-    if (outcome.kind === "invalid" && batch.events > 1) {
-      // Both wait for each other, for neither is full.
-      this.#sealed.unshift(...this.#halves(batch));
-    } else {
-      const rejected = outcome.kind === "stored" ? outcome.rejected : [{ reason: "invalid" as const, from: 0, to: 1 }];
-      const cause = outcome.kind === "invalid" ? outcome.cause : undefined;
-      this.#delivered += batch.events;
-      this.#bytes -= batch.size;
-      for (const { reason, from, to } of rejected) {
-        this.#delivered -= to - from;
-        this.#rejected[reason] += to - from;
+  /** The next batch that may be sent now. Those that may not are put aside, and hold up none but of their own time. */
+  #next(): Batch | undefined {
+    const ready = this.#ready;
+    for (let index = 0; index < ready.length; index++) {
+      if (this.#canGo(ready[index] as Batch, index)) return ready.splice(index, 1)[0];
+    }
+    const { maxBatchEvents, maxBatchBytes } = this.#settings;
+    while (ready.length < MAX_READY) {
+      const isFull = this.#waitingEvents > maxBatchEvents || this.#waitingBytes > maxBatchBytes;
+      const isDue = this.#accepted - this.#waitingEvents < this.#due;
+      // A batch that is not full goes alone, so that it fills while others are in flight.
+      if (!isFull && !(isDue && this.#inFlight.size === 0 && ready.length === 0)) return undefined;
+      const batch = this.#cut();
+      if (batch === undefined || this.#canGo(batch, ready.length)) return batch;
+      ready.push(batch);
+    }
+    return undefined;
+  }
+
+  /** Whether nothing that is in flight, or put aside before it, has to be stored first. */
+  #canGo(batch: Batch, place: number): boolean {
+    if (!batch.isFull) return this.#inFlight.size === 0;
+    for (const other of this.#inFlight) if (batch.overlaps(other)) return false;
+    for (let index = 0; index < place; index++) if (batch.overlaps(this.#ready[index] as Batch)) return false;
+    return true;
+  }
+
+  /** Takes as many of the first waiting events as a batch can have. */
+  #cut(): Batch | undefined {
+    let start = this.#cursor;
+    while (start !== undefined && start.index === start.page.count)
+      start = start.page.next && { page: start.page.next, index: 0 };
+    if (start === undefined) return undefined;
+    const { maxBatchEvents, maxBatchBytes } = this.#settings;
+    const { stream } = start.page;
+    let { page, index } = start;
+    let [count, bytes, first, last] = [0, 0, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+    /** Where the newest millisecond begins. */
+    let mark = { page, index, count };
+    let [isSorted, isFull] = [true, false];
+    while (!isFull) {
+      if (index === page.count) {
+        if (page.next === undefined) break;
+        page = page.next;
+        index = 0;
+        continue;
       }
-      this.#spool?.done(batch);
-      for (const { reason, from, to } of rejected) this.#reporter.loss(reason, batch.list().slice(from, to), cause);
-      if (this.#spare.length <= this.#settings.maxInFlight) this.#spare.push(batch.bytes);
+      const time = page.times[index] as number;
+      const size = page.sizes[index] as number;
+      const spanMs = Math.max(last, time) - Math.min(first, time);
+      const isOver = count === maxBatchEvents || bytes + size > maxBatchBytes || spanMs >= LIMITS.maxBatchSpanMs;
+      isFull = count > 0 && (isOver || page.stream !== stream);
+      if (isFull) {
+        // Events of one millisecond travel together: those of the newest one stay for the next batch.
+        if (isSorted && time === last && page.stream === stream && mark.count > 0) ({ page, index } = mark);
+        break;
+      }
+      if (time !== last) mark = { page, index, count };
+      if (time < last) isSorted = false;
+      first = Math.min(first, time);
+      last = Math.max(last, time);
+      bytes += size;
+      count++;
+      index++;
+    }
+    const pieces: Piece[] = [];
+    for (let at: Page | undefined = start.page; at !== undefined; at = at.next) {
+      const piece = { page: at, from: at === start.page ? start.index : 0, to: at === page ? index : at.count };
+      if (piece.from < piece.to) pieces.push(piece);
+      if (at === page) break;
+    }
+    const batch = new Batch(stream, pieces, this.#accepted - this.#waitingEvents, isFull);
+    this.#cursor = { page, index };
+    this.#waitingEvents -= batch.count;
+    this.#waitingBytes -= batch.sizeBytes;
+    if (this.#waitingEvents > 0) this.#sendIn(this.#sender.fillMs());
+    return batch;
+  }
+
+  /** Puts a batch that was throttled back, and takes it again with what was logged since: fewer requests are what helps. */
+  #recut(batch: Batch): Batch {
+    const isLast = batch.firstNumber + batch.count === this.#accepted - this.#waitingEvents;
+    if (batch.isFull || !isLast || this.#inFlight.size > 1) return batch;
+    this.#inFlight.delete(batch);
+    this.#cursor = batch.start;
+    this.#waitingEvents += batch.count;
+    this.#waitingBytes += batch.sizeBytes;
+    const grown = this.#cut() as Batch;
+    this.#inFlight.add(grown);
+    return grown;
+  }
+
+  /** Sends a batch until it has an outcome, or the queue is closed. */
+  async #deliver(given: Batch): Promise<void> {
+    // Not within the log call that filled the batch.
+    await undefined;
+    let batch = given;
+    let [failures, repairs, isRetry, mayZip] = [0, 0, false, true];
+    while (this.#state !== "closed") {
+      const outcome = await this.#sender.send(batch, isRetry, mayZip);
+      // Closed meanwhile: its events were counted then.
+      if ((this.#state as string) === "closed") return;
+      if (outcome.kind === "stored") {
+        this.#settle(batch, outcome.rejected);
+        return;
+      }
+      if (outcome.kind === "invalid") {
+        if (batch.count === 1) this.#settle(batch, [{ reason: "invalid", from: 0, to: 1 }], outcome.cause);
+        else await this.#deliverHalves(batch);
+        return;
+      }
+      isRetry ||= outcome.wasPut;
+      if (outcome.createdAs !== undefined) this.streams.created(batch.stream, outcome.createdAs);
+      if (outcome.wasZipped) mayZip = false;
+      if (outcome.isRepaired && repairs++ < MAX_REPAIRS) continue;
+      if (outcome.isFinal) {
+        for (const waiter of this.#endings) if (waiter.afterTry < outcome.tried.number) waiter.done();
+      }
+      // Whoever flushes waits, but not for pauses that grew while nobody did.
+      failures = (await this.#sender.backOff(outcome, ++failures, this.#flushes.size > 0)) ? 0 : failures;
+      if (outcome.verdict === "throttled" && (this.#state as string) !== "closed") batch = this.#recut(batch);
+    }
+  }
+
+  /** One after the other. */
+  async #deliverHalves(batch: Batch): Promise<void> {
+    const middle = batch.count >> 1;
+    const halves = [batch.slice(0, middle), batch.slice(middle, batch.count)];
+    this.#inFlight.delete(batch);
+    for (const half of halves) this.#inFlight.add(half);
+    for (const half of halves) await this.#deliver(half);
+  }
+
+  /** Counts the events of a batch as delivered, but for ranges of it. */
+  #settle(batch: Batch, rejected: Rejection[], cause?: Error): void {
+    this.#inFlight.delete(batch);
+    this.#pending -= batch.count;
+    this.#pendingBytes -= batch.sizeBytes;
+    this.#delivered += batch.count;
+    for (const { reason, from, to } of rejected) {
+      this.#delivered -= to - from;
+      this.#rejected[reason] += to - from;
+      this.#reporter.loss(reason, batch.slice(from, to).events(), cause);
+    }
+    for (const { page, from, to } of batch.pieces) {
+      page.left -= to - from;
+      if (page.left > 0) this.#spool?.settle(page, from, to);
+      else this.#release(page);
     }
     this.#notify();
     this.#pump();
   }
 
-  #halves(batch: Batch): [Batch, Batch] {
-    const [head, tail] = batch.halves();
-    this.#spool?.cut(head, tail, true);
-    this.#spool?.seal(tail);
-    return [head, tail];
-  }
-
   /** Takes what dead processes have left, as there is room for it. */
   async #recover(spool: Spool): Promise<void> {
-    const { maxBatchBytes, maxBatchEvents } = this.#settings;
-    for await (const { logStreamName, events, file } of spool.recover()) {
-      const found = Batch.of(this.#accepted, this.#streams.named(logStreamName), events);
-      found.file = file;
-      // Its logger's limits may have been wider than those of this one.
-      for (const parts = [found]; parts[0] !== undefined; ) {
-        const [batch] = parts;
-        if (batch.events > 1 && (batch.size > maxBatchBytes || batch.events > maxBatchEvents)) {
-          parts.splice(0, 1, ...this.#halves(batch));
-          continue;
-        }
-        await this.room(batch.size);
-        if (this.state === "closed") return;
-        this.#accepted += batch.events;
-        this.#bytes += batch.size;
-        this.#logged += batch.events;
-        this.#sealed.push(batch);
-        this.#pump();
-        parts.shift();
+    for await (const { logStreamName, events, file, bytes } of spool.recover()) {
+      await this.room(bytes);
+      if (this.#state === "closed") return;
+      const stream = this.streams.named(logStreamName);
+      const page = file && new Page(stream, bytes, events.length);
+      if (page !== undefined) page.file = file;
+      for (const { timestamp, message } of events) {
+        this.#append(stream, timestamp, message, Buffer.byteLength(message) + LIMITS.eventOverheadBytes, page);
       }
+      if (page !== undefined) this.#isTailOpen = false;
+      this.sendSoon();
     }
-    this.#isRecovering = false;
+    // What was left by the dead was there before the flushes, too.
+    for (const waiter of this.#flushes) waiter.upTo = this.#accepted;
+    this.#recovery = undefined;
+    this.#notify();
+    if (this.#state === "closed") return;
     // Others die later, or cannot be told from the living yet.
-    this.#recoveryTimer = setTimeout(() => void this.#recover(spool), FOREIGN_TIMEOUT_MS).unref();
+    this.#recoveryTimer = startTimer(() => {
+      this.#recovery = this.#recover(spool);
+    }, FOREIGN_TIMEOUT_MS);
   }
 
   /** Wakes whoever waits for an outcome or for room. */
   #notify(): void {
-    const oldest = Math.min(...this.#batches().map(({ id }) => id));
-    const isDone = ({ upTo }: { upTo: number }) => upTo <= oldest;
-    const drained = this.#draining.filter(isDone);
-    this.#draining = this.#draining.filter((waiting) => !isDone(waiting));
-    for (const { done } of drained) done();
+    let oldest = this.#accepted - this.#waitingEvents;
+    for (const { firstNumber } of this.#inFlight) oldest = Math.min(oldest, firstNumber);
+    for (const { firstNumber } of this.#ready) oldest = Math.min(oldest, firstNumber);
+    for (const waiter of this.#flushes) {
+      if (this.#recovery !== undefined || waiter.upTo > oldest) break;
+      this.#flushes.delete(waiter);
+      waiter.done();
+    }
     // One at a time: each takes some of the room.
-    if (this.#waiting[0] === undefined || !this.hasRoomFor(this.#waiting[0].bytes)) return;
-    this.#waiting.shift()?.done();
-    queueMicrotask(() => this.#notify());
+    const [first] = this.#waitingForRoom;
+    if (first === undefined || !this.hasRoomFor(first.bytes)) return;
+    this.#waitingForRoom.shift();
+    first.done();
+    void Promise.resolve().then(() => this.#notify());
   }
 }
 
 // ═══════════════════════════════════════════════ 10 · Sender ════════════════════════════════════════════════
 
-/** What became of a batch: an answer with the ranges that were rejected, a refusal, or neither. */
-type Outcome =
-  | { kind: "stored"; rejected: { reason: RejectedReason; from: number; to: number }[] }
-  | { kind: "invalid"; cause: Error }
-  | { kind: "stopped" };
-
-/** What a failed request calls for. */
-type Verdict = "transient" | "throttled" | "configuration" | "invalid" | "missing" | "token" | "accepted";
-
-interface Trouble {
-  verdict: Verdict;
-  error: unknown;
+/** Places of events in a batch that CloudWatch Logs did not store; `to` is exclusive. */
+interface Rejection {
+  reason: RejectedReason;
+  from: number;
+  to: number;
 }
 
+/** What became of a batch: stored but for some of its events, refused for what is in it, or to be sent again. */
+type Outcome = { kind: "stored"; rejected: Rejection[] } | { kind: "invalid"; cause: Error } | Failure;
+
+/** When a request was begun: its number, of all this sender's, and how often waiting had been cut short. */
+interface Try {
+  number: number;
+  wakes: number;
+}
+
+interface Failure {
+  kind: "failed";
+  verdict: Verdict;
+  error: unknown;
+  tried: Try;
+  /** Whether PutLogEvents was called, and with gzip. */
+  wasPut: boolean;
+  wasZipped: boolean;
+  /** What was wrong has been put right: it can be sent again at once. */
+  isRepaired: boolean;
+  /** Waiting cannot be expected to help. */
+  isFinal: boolean;
+  /** The name of the log stream, where that has been created. */
+  createdAs?: string;
+}
+
+/** What an error calls for. */
+type Verdict = "transient" | "throttled" | "configuration" | "invalid" | "missing" | "token" | "accepted";
+
 /** By the name of the error. What is not here goes by its HTTP status. */
-const VERDICTS = new Map<string, Verdict>(
-  Object.entries({
-    missing: "ResourceNotFoundException",
-    token: "InvalidSequenceTokenException",
-    accepted: "DataAlreadyAcceptedException",
-    invalid: "InvalidParameterException ValidationException SerializationException",
-    throttled: "ThrottlingException Throttling TooManyRequests TooManyRequestsException RequestLimitExceeded",
-    transient:
-      "OperationAbortedException ServiceUnavailableException InternalFailure RequestTimeout RequestTimeoutException",
-    configuration: "CredentialsProviderError",
-  } satisfies Record<Verdict, string>).flatMap(([verdict, names]) =>
-    names.split(" ").map((name) => [name, verdict as Verdict] as const),
-  ),
-);
+const VERDICTS: Record<string, Verdict> = {
+  ResourceNotFoundException: "missing",
+  InvalidSequenceTokenException: "token",
+  DataAlreadyAcceptedException: "accepted",
+  InvalidParameterException: "invalid",
+  ValidationException: "invalid",
+  SerializationException: "invalid",
+  ThrottlingException: "throttled",
+  Throttling: "throttled",
+  TooManyRequests: "throttled",
+  TooManyRequestsException: "throttled",
+  RequestLimitExceeded: "throttled",
+  OperationAbortedException: "transient",
+  ServiceUnavailableException: "transient",
+  InternalFailure: "transient",
+  RequestTimeout: "transient",
+  RequestTimeoutException: "transient",
+  CredentialsProviderError: "configuration",
+  SdkNotLoaded: "configuration",
+};
 
 /** The fields of an error of the SDK, of Node or of anybody. */
 interface AnyError {
   name?: string;
   code?: string;
   message?: string;
-  $metadata?: { httpStatusCode?: number };
+  $metadata?: { httpStatusCode?: number; clockSkewCorrected?: boolean };
   expectedSequenceToken?: string | null;
 }
 
 function verdictOf(thrown: unknown): Verdict {
-  const { name = "", code = "", message = "", $metadata } = (thrown ?? {}) as AnyError;
+  const { name = "", code = "", message = "", $metadata } = anyError(thrown);
   const status = $metadata?.httpStatusCode;
-  const known = VERDICTS.get(name);
-  if (known !== undefined) return known;
+  if (hasOwn(VERDICTS, name)) return VERDICTS[name] as Verdict;
   if (status === 413) return "invalid";
   if (status === 429) return "throttled";
   if (status !== undefined) return status >= 400 && status < 500 ? "configuration" : "transient";
   // It never got as far as an answer.
   return /MODULE_NOT_FOUND/.test(code) || /\b(region|credential)/i.test(message) ? "configuration" : "transient";
+}
+
+/** What to do about trouble with the configuration. */
+function advice({ name = "", code = "", message = "" }: AnyError, logGroupName: string): string {
+  if (name === "SdkNotLoaded") return "";
+  if (/region/i.test(message)) return "set AWS_REGION or the option region; pass null to print instead. ";
+  if (/AccessDenied/.test(name)) return "allow logs:PutLogEvents, logs:CreateLogStream and logs:CreateLogGroup. ";
+  if (name === "ResourceNotFoundException")
+    return `create log group ${logGroupName}, or leave out createLogGroup: false. `;
+  if (/credential|token|signature/i.test(name + message)) {
+    return "set AWS_PROFILE, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the options profile or credentials; pass null to print instead. ";
+  }
+  return /ECONNREFUSED|ENOTFOUND/.test(code) ? "check the endpoint and the region. " : "";
 }
 
 /** The part of the SDK that is used. */
@@ -2247,10 +2212,14 @@ type SdkModule = Pick<
 
 const NO_EVENTS = '"logEvents":[]';
 
-/** Takes batches to CloudWatch Logs. Answers with an {@link Outcome}, and never throws. */
+/** What a client answers; one that is not the SDK's may leave out anything. */
+type PutAnswer = Partial<Sdk.PutLogEventsCommandOutput>;
+
+/** Takes batches to CloudWatch Logs: one try at a time, which ends in an {@link Outcome}. Never throws. */
 class Sender {
   requests = 0;
   retries = 0;
+  tries = 0;
   readonly #logGroupName: string;
   readonly #settings: Settings;
   readonly #reporter: Reporter;
@@ -2259,21 +2228,29 @@ class Sender {
   readonly #aborts = new Set<AbortController>();
   /** What the client signs with, once a request has failed: no report is to repeat it. */
   #secrets: string[] = [];
+  #sdk: SdkModule | undefined;
   #client: Client | undefined;
   /** Outlive the client, which is made anew where its credentials were refused. */
-  #agents: Awaited<ReturnType<typeof newAgents>> | undefined;
-  #compress: boolean;
+  #agents: object | undefined;
+  /** Whether the endpoint has ever answered. */
+  #hasAnswered = false;
+  /** Batches that went through without gzip only, since one went through with it. */
+  #gzipRefusals: number;
   /** Creations under way: whoever misses the same log stream waits for its creation. */
-  readonly #creating = new Map<LogStream, Promise<Trouble | undefined>>();
+  readonly #creating = new Map<LogStream, Promise<Failure>>();
+  /** Setting the retention policy. */
+  readonly #chores = new Set<Promise<void>>();
   /** The next sequence token of each log stream, once an endpoint has asked for one; then requests take turns. */
   #tokens: Map<LogStream, string | undefined> | undefined;
   #turn: Promise<unknown> = Promise.resolve();
-  /** Ends of the pauses that are under way. */
+  /** The pauses that are under way, and how often they have been asked to end. */
   readonly #pauses = new Set<() => void>();
+  #wakes = 0;
   /** The last trouble and what of it was reported, until a batch gets through. */
-  #trouble: { cause: Error; reported?: string } | undefined;
-  /** How long batches are to fill, as throttling has taught: each doubles it, each request that gets through shortens it. */
-  #paceMs = 0;
+  #trouble: { cause: Error; reported: string } | undefined;
+  /** How long to wait where the account throttles, as of its last throttled answer. */
+  #paceMs: number;
+  #throttledAtMs = Number.NEGATIVE_INFINITY;
   /** The SDK serializes in a way that leaves no place for ready-made events. */
   #isPlain = false;
 
@@ -2281,7 +2258,8 @@ class Sender {
     this.#logGroupName = logGroupName;
     this.#settings = settings;
     this.#reporter = reporter;
-    this.#compress = settings.compress;
+    this.#paceMs = settings.flushIntervalMs;
+    this.#gzipRefusals = settings.compress ? 0 : MAX_GZIP_REFUSALS;
   }
 
   /** How many batches may be under way. In trouble one is enough to find out how things are. */
@@ -2290,100 +2268,172 @@ class Sender {
   }
 
   /** How long a batch has to fill. Fewer, fuller requests are what an account that throttles has room for. */
-  get fillMs(): number {
-    return Math.max(this.#settings.flushIntervalMs, this.#paceMs * (0.5 + Math.random()));
+  fillMs(): number {
+    const { flushIntervalMs } = this.#settings;
+    const paceMs = this.#pace();
+    return paceMs > flushIntervalMs ? Math.min(PACE_MAX_MS, 1.5 * paceMs) : flushIntervalMs;
   }
 
-  /** Ends the pauses that are under way. */
+  /** Throttling means that others share the quota. The pace goes back to `flushIntervalMs` with the time since then. */
+  #pace(): number {
+    // Not before a batch has got through.
+    const passed = this.#trouble === undefined ? Math.max(0, Date.now() - this.#throttledAtMs) / PACE_RECOVERY_MS : 0;
+    return Math.min(PACE_MAX_MS, Math.max(this.#settings.flushIntervalMs, this.#paceMs * (1 - passed)));
+  }
+
+  /** Resolves when the retention policy is set, or cannot be. */
+  async chores(): Promise<void> {
+    await Promise.all(this.#chores);
+  }
+
+  /** Ends the pauses that are under way, and the next one of a request that is. */
   wake(): void {
+    this.#wakes++;
     for (const end of this.#pauses) end();
   }
 
   /** Gives up what is under way. Returns the trouble that held it up, if any. */
   stop(): Error | undefined {
-    const { client } = this.#settings;
     this.#isStopped = true;
     this.wake();
     for (const abort of this.#aborts) abort.abort();
-    if (client === undefined)
+    if (this.#settings.client === undefined) {
       attempt(() => (this.#client as Sdk.CloudWatchLogsClient | undefined)?.destroy(), undefined);
+    }
     return this.#trouble?.cause;
   }
 
-  /** Sends a batch until it has an outcome. */
-  async send(batch: Batch): Promise<Outcome> {
-    // Not within the log call that filled the batch.
-    await undefined;
-    let puts = 0;
-    let failures = 0;
-    let backoff = 0;
-    let repairs = 0;
-    const wasThrottled = this.#paceMs > Math.min(this.#settings.flushIntervalMs, SHARED_RETRY_MAX_MS);
-    while (!this.#isStopped) {
-      const creation = batch.stream.isFresh ? await this.#create(batch.stream) : undefined;
-      const answer: PutAnswer | Trouble = creation ?? (await this.#put(batch, puts++ > 0));
-      if (!("verdict" in answer)) {
-        this.#trouble = undefined;
-        return { kind: "stored", rejected: this.#rejectedOf(answer, batch.events) };
-      }
-      if (this.#isStopped) break;
-      if (answer.verdict === "accepted") return { kind: "stored", rejected: [] };
-      if (answer.verdict === "invalid") return { kind: "invalid", cause: this.#clean(answer.error) };
-      const isMissing: boolean = answer.verdict === "missing";
-      const trouble = isMissing ? ((await this.#create(batch.stream)) ?? answer) : answer;
-      // Repaired: again at once, but not for ever.
-      if ((trouble.verdict === "missing" || trouble.verdict === "token") && repairs++ < 3) continue;
-      this.#note(trouble, ++failures);
-      const isShared = wasThrottled && trouble.verdict === "throttled";
-      const transientMs = isShared ? SHARED_RETRY_MAX_MS : RETRY_MAX_MS;
-      const maxMs = trouble.verdict === "configuration" ? CONFIGURATION_RETRY_MS : transientMs;
-      // Whoever flushes waits, but not for pauses that grew while nobody did.
-      backoff = (await this.#pause(++backoff, maxMs)) ? 0 : backoff;
-    }
-    return { kind: "stopped" };
-  }
-
-  async #put(batch: Batch, isRetry: boolean): Promise<PutAnswer | Trouble> {
-    const zip = this.#compress && batch.length >= GZIP_MIN_BYTES;
-    const answer = await this.#putOnce(batch, zip, isRetry);
-    const { $metadata } = ("verdict" in answer ? answer.error : {}) as AnyError;
-    const status = $metadata?.httpStatusCode ?? 0;
-    if (!zip || !("verdict" in answer) || (answer.verdict !== "invalid" && status !== 415 && status < 500))
-      return answer;
-    // Endpoints refuse gzip with errors of their own choice. If the same works without, it was that.
-    const plain = await this.#putOnce(batch, false, true);
-    if (!("verdict" in plain)) this.#compress = false;
-    return plain;
-  }
-
-  async #putOnce(batch: Batch, zip: boolean, isRetry: boolean): Promise<PutAnswer | Trouble> {
-    const tokens = this.#tokens;
-    const put = () => this.#request((sdk) => this.#command(sdk, batch, tokens?.get(batch.stream), zip));
+  /** One try to store a batch. */
+  async send(batch: Batch, isRetry: boolean, mayZip: boolean): Promise<Outcome> {
+    const tried = this.#startTry();
+    if (batch.stream.isFresh) return await this.#create(batch.stream, tried);
+    const zip = mayZip && this.#gzipRefusals < MAX_GZIP_REFUSALS && batch.sizeBytes >= GZIP_MIN_BYTES;
     this.requests++;
     if (isRetry) this.retries++;
     try {
-      // Each needs the token of the one before.
-      this.#turn = tokens === undefined ? put() : this.#turn.then(put, put);
-      const answer = (await this.#turn) as PutAnswer;
-      const { $metadata, nextSequenceToken } = answer;
-      if ($metadata !== undefined && $metadata.requestId === undefined && nextSequenceToken === undefined) {
-        throw new Error("The endpoint's answer is not one of CloudWatch Logs");
-      }
-      tokens?.set(batch.stream, nextSequenceToken);
-      this.#paceMs *= 0.97;
-      return answer;
+      const answer = await this.#put(batch, zip);
+      this.#trouble = undefined;
+      if (zip) this.#gzipRefusals = 0;
+      else if (!mayZip) this.#gzipRefusals++;
+      return { kind: "stored", rejected: this.#rejectedOf(answer, batch.count) };
     } catch (error) {
       const verdict = verdictOf(error);
+      const { $metadata, expectedSequenceToken } = anyError(error);
+      if ($metadata?.httpStatusCode !== undefined) this.#hasAnswered = true;
       if (verdict === "token" || verdict === "accepted") {
         this.#tokens ??= new Map();
-        this.#tokens.set(batch.stream, (error as AnyError).expectedSequenceToken ?? undefined);
+        this.#tokens.set(batch.stream, expectedSequenceToken ?? undefined);
       }
-      return { verdict, error };
+      if (verdict === "accepted") return { kind: "stored", rejected: [] };
+      const status = $metadata?.httpStatusCode ?? 0;
+      if (zip && (verdict === "invalid" || status === 415)) {
+        // Endpoints refuse gzip with errors of their own choice. If the same works without, it was that.
+        this.#gzipRefusals = MAX_GZIP_REFUSALS - 1;
+        return this.#failed("transient", error, tried, { wasPut: true, wasZipped: true, isRepaired: true });
+      }
+      if (verdict === "invalid") return { kind: "invalid", cause: this.#clean(error) };
+      if (verdict === "missing" && !this.#isStopped) {
+        const creation = await this.#create(batch.stream, tried);
+        return { ...creation, error: creation.error ?? error, wasPut: true };
+      }
+      const isRepaired = verdict === "token" || $metadata?.clockSkewCorrected === true;
+      return this.#failed(verdict, error, tried, { wasPut: true, wasZipped: zip && status >= 500, isRepaired });
     }
   }
 
-  #command(sdk: SdkModule, batch: Batch, sequenceToken: string | undefined, zip: boolean): object {
-    const { entity } = this.#settings;
+  /** The pause before a batch that has failed so often in a row is sent again. True where `wake` ended it. */
+  backOff(failure: Failure, failures: number, isAwaited: boolean): Promise<boolean> {
+    if (this.#trouble === undefined) this.#paceMs = this.#pace();
+    this.#note(failure, failures);
+    return this.#pause(failure, failures, isAwaited);
+  }
+
+  /** With jitter, and a timer that does not keep the process alive. */
+  async #pause({ verdict, tried }: Failure, failures: number, isAwaited: boolean): Promise<boolean> {
+    const isThrottled = verdict === "throttled";
+    const maxMs = verdict === "configuration" ? CONFIGURATION_RETRY_MS : RETRY_MAX_MS;
+    let ms = Math.random() * Math.min(maxMs, RETRY_MIN_MS * 2 ** Math.min(failures - 1, 30));
+    if (isThrottled) {
+      ms = this.#pace() * (0.5 + Math.random());
+      this.#paceMs = 1.5 * this.#pace();
+      this.#throttledAtMs = Date.now();
+    }
+    // All loggers that flush at one moment would be throttled again: each goes on at a time of its own.
+    const shortened = (left: number) => (isThrottled ? Math.min(left, THROTTLED_FLUSH_MS * (1 + Math.random())) : 0);
+    if (this.#wakes !== tried.wakes || (isThrottled && isAwaited)) ms = shortened(ms);
+    if (ms === 0 || this.#isStopped) return true;
+    return await this.#sleep(ms, () => (this.#isStopped ? 0 : shortened(ms)));
+  }
+
+  /** Resolves after `ms`; or when woken, `left()` later. True where it was woken. */
+  #sleep(ms: number, left: () => number): Promise<boolean> {
+    return new Promise((resolve) => {
+      const end = (isWoken: boolean) => {
+        stopTimer(timer);
+        this.#pauses.delete(wake);
+        resolve(isWoken);
+      };
+      // It only becomes shorter.
+      let endsAt = Date.now() + ms;
+      const wake = () => {
+        const ms = left();
+        if (Date.now() + ms >= endsAt) return;
+        endsAt = Date.now() + ms;
+        stopTimer(timer);
+        if (ms > 0) timer = startTimer(() => end(true), ms);
+        else end(true);
+      };
+      let timer = startTimer(() => end(false), ms);
+      this.#pauses.add(wake);
+    });
+  }
+
+  #startTry(): Try {
+    return { number: ++this.tries, wakes: this.#wakes };
+  }
+
+  #failed(verdict: Verdict, error: unknown, tried: Try, how: Partial<Failure>): Failure {
+    // An endpoint that has never answered, where nobody listens, is a wrong one.
+    const isWrong = !this.#hasAnswered && /ECONNREFUSED|ENOTFOUND/.test(anyError(error).code ?? "");
+    const isFinal = verdict === "configuration" || verdict === "missing" || isWrong;
+    return {
+      kind: "failed",
+      verdict,
+      error,
+      tried,
+      wasPut: false,
+      wasZipped: false,
+      isRepaired: false,
+      isFinal,
+      ...how,
+    };
+  }
+
+  async #put(batch: Batch, zip: boolean): Promise<PutAnswer> {
+    const tokens = this.#tokens;
+    const wire = { isUsed: false };
+    const put = () => this.#request((sdk) => this.#command(sdk, batch, tokens?.get(batch.stream), zip, wire));
+    // Each needs the token of the one before.
+    this.#turn = tokens === undefined ? put() : this.#turn.then(put, put);
+    const given = await this.#turn;
+    const answer: PutAnswer = isObject(given) ? attempt(() => ({ ...given }), {}) : {};
+    const { $metadata, nextSequenceToken } = answer;
+    if (wire.isUsed && $metadata?.requestId === undefined && nextSequenceToken === undefined) {
+      throw new Error("The endpoint's answer is not one of CloudWatch Logs");
+    }
+    this.#hasAnswered = true;
+    tokens?.set(batch.stream, nextSequenceToken);
+    return answer;
+  }
+
+  #command(
+    sdk: SdkModule,
+    batch: Batch,
+    sequenceToken: string | undefined,
+    zip: boolean,
+    wire: { isUsed: boolean },
+  ): object {
+    const { entity, client } = this.#settings;
     const input = {
       logGroupName: this.#logGroupName,
       logStreamName: batch.stream.name,
@@ -2391,12 +2441,8 @@ class Sender {
       ...(entity !== undefined && { entity: entity as Sdk.Entity }),
     };
     // A client that is not the SDK's, such as a test double, finds the events here.
-    const command = new sdk.PutLogEventsCommand({
-      ...input,
-      get logEvents() {
-        return batch.list();
-      },
-    });
+    const isRead = client !== undefined || this.#isPlain;
+    const command = new sdk.PutLogEventsCommand({ ...input, logEvents: isRead ? batch.events() : [] });
     if (this.#isPlain) return command;
     // The SDK serializes a request without events, and signs it with them: its own walk over 10,000 events, and the
     // stringifying after that, cost more than all the rest of a log call's way to AWS.
@@ -2406,6 +2452,7 @@ class Sender {
     });
     command.middlewareStack.add(
       (next) => async (args) => {
+        wire.isUsed = true;
         const request = args.request as { body: Uint8Array | string; headers: Record<string, string> };
         const { body } = request;
         const empty =
@@ -2414,12 +2461,10 @@ class Sender {
         this.#isPlain = at < NO_EVENTS.length;
         if (this.#isPlain)
           throw new Error("The SDK serializes in an unknown way; its own serializer is used from now on");
-        request.body = batch.between(empty.subarray(0, at), empty.subarray(at));
-        const zipped = zip ? await gzip(request.body) : request.body;
-        if (zipped.length < request.body.length) {
-          request.body = zipped;
-          request.headers["content-encoding"] = "gzip";
-        }
+        const whole = Buffer.concat([empty.subarray(0, at), ...batch.bytes(), empty.subarray(at)]);
+        const zipped = zip ? await gzip(whole) : whole;
+        request.body = zipped.length < whole.length ? zipped : whole;
+        if (request.body !== whole) request.headers["content-encoding"] = "gzip";
         request.headers["content-length"] = String(request.body.length);
         return next(args);
       },
@@ -2428,55 +2473,58 @@ class Sender {
     return command;
   }
 
-  /** The ranges of events that CloudWatch Logs did not store: ends are exclusive, the start is inclusive. */
-  #rejectedOf({ rejectedLogEventsInfo: info, rejectedEntityInfo }: PutAnswer, events: number) {
+  /** The events that CloudWatch Logs did not store: ends are exclusive, the start is inclusive. */
+  #rejectedOf({ rejectedLogEventsInfo: info, rejectedEntityInfo }: PutAnswer, count: number): Rejection[] {
     if (rejectedEntityInfo !== undefined) {
       this.#reporter.error("ERR_ENTITY", `CloudWatch Logs refused the entity: ${rejectedEntityInfo.errorType}`);
     }
-    const index = (value: number | undefined, otherwise: number) =>
-      Number.isInteger(value) ? Math.min(Math.max(value as number, 0), events) : otherwise;
+    const place = (value: number | undefined, otherwise: number) =>
+      Number.isInteger(value) ? Math.min(Math.max(value as number, 0), count) : otherwise;
     // No event counts twice, whatever the answer says.
-    const old = index(info?.tooOldLogEventEndIndex, 0);
-    const expired = Math.max(index(info?.expiredLogEventEndIndex, 0), old);
-    const young = Math.max(index(info?.tooNewLogEventStartIndex, events), expired);
-    const ranges = [
-      { reason: "tooOld" as const, from: 0, to: old },
-      { reason: "expired" as const, from: old, to: expired },
-      { reason: "tooNew" as const, from: young, to: events },
+    const old = place(info?.tooOldLogEventEndIndex, 0);
+    const expired = Math.max(place(info?.expiredLogEventEndIndex, 0), old);
+    const young = Math.max(place(info?.tooNewLogEventStartIndex, count), expired);
+    const ranges: Rejection[] = [
+      { reason: "tooOld", from: 0, to: old },
+      { reason: "expired", from: old, to: expired },
+      { reason: "tooNew", from: young, to: count },
     ];
     return ranges.filter(({ from, to }) => from < to);
   }
 
-  /** Creates a log stream, and its log group where that is missing. Tells what went wrong. */
-  #create(stream: LogStream): Promise<Trouble | undefined> {
+  /** Creates a log stream, and its log group where that is missing. */
+  #create(stream: LogStream, tried: Try): Promise<Failure> {
     const known = this.#creating.get(stream);
-    if (known !== undefined) return known;
-    const creation = this.#createStream(stream, this.#settings.createLogGroup)
-      .then(() => undefined)
-      .catch((error: unknown): Trouble => {
+    if (known !== undefined) return known.then((creation) => ({ ...creation, tried }));
+    const creation = this.#createStream(stream.name, stream.isFresh, this.#settings.createLogGroup)
+      .then((createdAs) => this.#failed("missing", undefined, tried, { isRepaired: true, createdAs }))
+      .catch((error: unknown) => {
         const verdict = verdictOf(error);
         // What CloudWatch Logs calls invalid is a setting here, and no event.
-        return { verdict: verdict === "transient" || verdict === "throttled" ? verdict : "configuration", error };
-      })
-      .finally(() => this.#creating.delete(stream));
+        const isPassing = verdict === "transient" || verdict === "throttled";
+        const isRepaired = anyError(error).$metadata?.clockSkewCorrected === true;
+        return this.#failed(isPassing ? verdict : "configuration", error, tried, { isRepaired });
+      });
     this.#creating.set(stream, creation);
+    void creation.then(() => this.#creating.delete(stream));
     return creation;
   }
 
-  async #createStream(stream: LogStream, mayCreateGroup: boolean): Promise<void> {
+  /** Returns the name under which it was created. */
+  async #createStream(logStreamName: string, isFresh: boolean, mayCreateGroup: boolean): Promise<string> {
     const logGroupName = this.#logGroupName;
     try {
-      const { name: logStreamName } = stream;
       await this.#request((sdk) => new sdk.CreateLogStreamCommand({ logGroupName, logStreamName }));
     } catch (error) {
-      const isTaken = (error as Error).name === "ResourceAlreadyExistsException";
+      const isTaken = anyError(error).name === "ResourceAlreadyExistsException";
+      if (isTaken && !isFresh) return logStreamName;
       const isGroupMissing = verdictOf(error) === "missing" && mayCreateGroup;
-      if (isTaken && stream.isFresh) stream.name = fillName(DEFAULTS.logStreamName, Date.now());
-      else if (isGroupMissing) await this.#createGroup();
-      else if (!isTaken) throw error;
-      if (!isTaken || stream.isFresh) return this.#createStream(stream, mayCreateGroup && !isGroupMissing);
+      if (!isTaken && !isGroupMissing) throw error;
+      if (isGroupMissing) await this.#createGroup();
+      const name = isTaken ? fillName(DEFAULTS.logStreamName, Date.now()) : logStreamName;
+      return this.#createStream(name, isFresh, mayCreateGroup && !isGroupMissing);
     }
-    stream.isFresh = false;
+    return logStreamName;
   }
 
   async #createGroup(): Promise<void> {
@@ -2488,8 +2536,8 @@ class Sender {
         await this.#request((sdk) => new sdk.CreateLogGroupCommand(input));
         return true;
       } catch (error) {
-        if ((error as Error).name === "ResourceAlreadyExistsException") return false;
-        if (input.tags === undefined || /transient|throttled/.test(verdictOf(error))) throw error;
+        if (anyError(error).name === "ResourceAlreadyExistsException") return false;
+        if (input.tags === undefined || isPassing(error)) throw error;
         // Tags want a permission of their own, and a log group without them is better than none.
         const isCreated = await create(rest);
         if (isCreated) this.#report("ERR_LOG_GROUP", `The tags of log group ${logGroupName} were refused`, error);
@@ -2498,19 +2546,25 @@ class Sender {
     };
     const hasTags = tags !== undefined && Object.keys(tags).length > 0;
     const isOurs = await create(hasTags ? { ...rest, tags } : rest);
-    if (isOurs && retentionInDays !== undefined) await this.#retain(retentionInDays, 1);
+    if (!isOurs || retentionInDays === undefined) return;
+    const chore = this.#retain(retentionInDays).finally(() => this.#chores.delete(chore));
+    this.#chores.add(chore);
   }
 
-  /** The first try is waited for, so that a short-lived program sets its retention; others go on beside delivery. */
-  async #retain(retentionInDays: number, tries: number): Promise<void> {
+  /** Beside delivery, which it does not hold up. */
+  async #retain(retentionInDays: number): Promise<void> {
     const logGroupName = this.#logGroupName;
-    try {
-      await this.#request((sdk) => new sdk.PutRetentionPolicyCommand({ logGroupName, retentionInDays }));
-    } catch (error) {
-      if (!this.#isStopped && /transient|throttled/.test(verdictOf(error))) {
-        void this.#pause(tries, RETRY_MAX_MS).then(() => this.#retain(retentionInDays, tries + 1));
-      } else {
-        this.#report("ERR_LOG_GROUP", `The retention policy of log group ${logGroupName} was not set`, error);
+    for (let failures = 1; !this.#isStopped; failures++) {
+      const tried = this.#startTry();
+      try {
+        await this.#request((sdk) => new sdk.PutRetentionPolicyCommand({ logGroupName, retentionInDays }));
+        return;
+      } catch (error) {
+        if (!isPassing(error) || this.#isStopped) {
+          this.#report("ERR_LOG_GROUP", `The retention policy of log group ${logGroupName} was not set`, error);
+          return;
+        }
+        await this.#pause(this.#failed(verdictOf(error), error, tried, {}), failures, true);
       }
     }
   }
@@ -2518,32 +2572,35 @@ class Sender {
   /** One request, given up after REQUEST_TIMEOUT_MS or when the sender stops. */
   async #request(command: (sdk: SdkModule) => object): Promise<unknown> {
     const abort = new AbortController();
-    const timer = setTimeout(() => abort.abort(), REQUEST_TIMEOUT_MS).unref();
+    const timer = startTimer(() => abort.abort(), REQUEST_TIMEOUT_MS);
     this.#aborts.add(abort);
     const late = new Promise<never>((_, reject) => {
-      const error = Object.assign(new Error(`No answer within ${REQUEST_TIMEOUT_MS} ms`), { name: "TimeoutError" });
-      abort.signal.addEventListener("abort", () => reject(error));
+      abort.signal.addEventListener("abort", () => {
+        const words = this.#isStopped ? "The logger was closed" : `No answer within ${REQUEST_TIMEOUT_MS} ms`;
+        reject(Object.assign(new Error(words), { name: "TimeoutError" }));
+      });
     });
     try {
       // Some clients do not heed the signal.
-      return await Promise.race([this.#send(command, abort.signal), late]);
+      return await Promise.race([this.#reporter.quietly(() => this.#send(command, abort.signal)), late]);
     } finally {
-      clearTimeout(timer);
+      stopTimer(timer);
       this.#aborts.delete(abort);
     }
   }
 
   async #send(command: (sdk: SdkModule) => object, abortSignal: AbortSignal): Promise<unknown> {
-    // Not remembered: where it fails, the next try may find it.
-    const sdk: SdkModule = await import("@aws-sdk/client-cloudwatch-logs");
+    // Only what could be loaded is remembered: the next try may find it.
+    this.#sdk ??= await loadSdk();
+    const sdk = this.#sdk;
     const { client, region, profile, credentials, endpoint } = this.#settings;
-    this.#agents ??= await newAgents();
+    this.#agents ??= newAgents();
     this.#client ??=
       client ??
       new sdk.CloudWatchLogsClient({
         ...(region !== undefined && { region }),
         ...(profile !== undefined && { profile }),
-        ...(credentials !== undefined && { credentials }),
+        ...(credentials !== undefined && { credentials: named(credentials) }),
         ...(endpoint !== undefined && { endpoint }),
         // The retries of this file are the only ones: they know when to halve, to create and to stop.
         maxAttempts: 1,
@@ -2570,75 +2627,111 @@ class Sender {
   }
 
   /** Remembers trouble, and reports it once for each change. */
-  #note({ verdict, error }: Trouble, failures: number): void {
+  #note({ verdict, error }: Failure, failures: number): void {
     const cause = this.#clean(error);
-    const reported = this.#trouble?.reported;
-    this.#trouble = { cause, ...(reported !== undefined && { reported }) };
-    const { flushIntervalMs } = this.#settings;
-    if (verdict === "throttled") this.#paceMs = Math.min(2 * Math.max(this.#paceMs, flushIntervalMs), PACE_MAX_MS);
+    const reported = this.#trouble?.reported ?? "";
+    this.#trouble = { cause, reported };
+    const isSetting = verdict === "configuration" || verdict === "missing";
     // Credentials may be right next time: a new client asks for them again.
-    if (verdict === "configuration" && this.#settings.client === undefined) this.#client = undefined;
-    if (cause.name === reported || (verdict !== "configuration" && failures < REPORT_AFTER_TRIES)) return;
+    if (isSetting && this.#settings.client === undefined) this.#client = undefined;
+    if (cause.name === reported || (!isSetting && failures < REPORT_AFTER_TRIES)) return;
     this.#trouble.reported = cause.name;
-    const isMissing = /MODULE_NOT_FOUND/.test((error as AnyError).code ?? "");
-    if (isMissing)
-      this.#report("ERR_SDK_MISSING", "npm install @aws-sdk/client-cloudwatch-logs, events wait for it", error);
-    else if (verdict === "configuration") this.#report("ERR_CONFIGURATION", "Events wait for its repair", error);
-    else this.#report("ERR_TRANSIENT", "CloudWatch Logs cannot be reached, events wait", error);
+    const todo = advice(anyError(error), this.#logGroupName);
+    if (cause.name === "SdkNotLoaded") this.#report("ERR_SDK_MISSING", "Log events wait for the AWS SDK", error);
+    else if (isSetting)
+      this.#report("ERR_CONFIGURATION", `Log events wait: ${todo}CloudWatch Logs or the SDK said`, error);
+    else this.#report("ERR_TRANSIENT", `Log events wait: ${todo}CloudWatch Logs cannot be reached`, error);
   }
 
-  #report(code: string, text: string, error: unknown): void {
+  #report(code: ErrorCode, text: string, error: unknown): void {
     const cause = this.#clean(error);
     this.#reporter.error(code, `${text}: ${cause.name}: ${cause.message}`, cause);
   }
 
   /** The error without request and answer, whose headers are signed, and without what AWS quotes of them. */
   #clean(error: unknown): Error {
-    const { name, message, $metadata } = (error ?? {}) as AnyError;
+    const { name, message, $metadata } = anyError(error);
     const withoutSecrets = (text: unknown) =>
-      this.#secrets.reduce((cleaned, secret) => cleaned.replaceAll(secret, "[redacted]"), String(text)).slice(0, 500);
+      this.#secrets.reduce((cleaned, secret) => cleaned.split(secret).join(REDACTED), String(text)).slice(0, 500);
     // SignatureDoesNotMatch goes on to quote the signed headers.
     const text = withoutSecrets(String(message).split(/\n|The Canonical String/, 1)[0]);
     return Object.assign(new Error(text), { name: withoutSecrets(name) }, $metadata && { $metadata: { ...$metadata } });
   }
-
-  /** Exponential backoff with full jitter; the timer does not keep the process alive. True where `wake` ended it. */
-  #pause(failures: number, maxMs: number): Promise<boolean> {
-    const ms = Math.random() * Math.min(maxMs, RETRY_MIN_MS * 2 ** Math.min(failures - 1, 30));
-    return new Promise((resolve) => {
-      const end = (isWoken: boolean) => {
-        clearTimeout(timer);
-        this.#pauses.delete(wake);
-        resolve(isWoken);
-      };
-      const wake = () => end(true);
-      const timer = setTimeout(() => end(false), ms).unref();
-      this.#pauses.add(wake);
-      if (this.#isStopped) wake();
-    });
-  }
 }
 
-async function newAgents() {
-  const [http, https] = await Promise.all([import("node:http"), import("node:https")]);
-  return {
-    // Otherwise a timer of the SDK's keeps the process alive for 3 s, to warn of a lack of sockets.
-    socketAcquisitionWarningTimeout: 1,
-    httpAgent: unrefSockets(new http.Agent({ keepAlive: true })),
-    httpsAgent: unrefSockets(new https.Agent({ keepAlive: true })),
+/** What was thrown, whatever that is. */
+function anyError(thrown: unknown): AnyError {
+  return typeof thrown === "object" && thrown !== null
+    ? (thrown as AnyError)
+    : { name: "Error", message: String(thrown) };
+}
+
+/** Whether it may be different next time. */
+function isPassing(error: unknown): boolean {
+  const verdict = verdictOf(error);
+  return verdict === "transient" || verdict === "throttled";
+}
+
+/** What a provider throws gets the name of what it is: credentials that are not to be had. */
+function named(credentials: Exclude<Settings["credentials"], undefined>): object {
+  if (typeof credentials !== "function") return credentials;
+  return async () => {
+    try {
+      return await credentials();
+    } catch (error) {
+      throw Object.assign(new Error(reasonOf(error)), { name: "CredentialsProviderError" });
+    }
   };
 }
 
+async function loadSdk(): Promise<SdkModule> {
+  try {
+    return await import("@aws-sdk/client-cloudwatch-logs");
+  } catch (error) {
+    try {
+      // Jest knows no import(), and under jsdom its require() takes what is for browsers. Node's own is behind its Module.
+      const module = builtin("node:module");
+      const { createRequire = module.createRequire } = Object.getPrototypeOf(module) as Partial<typeof module>;
+      if (typeof __filename === "string") {
+        return createRequire(__filename)("@aws-sdk/client-cloudwatch-logs") as SdkModule;
+      }
+    } catch {
+      // The first reason is the better one.
+    }
+    const reason = reasonOf(error);
+    const todo = /Dynamic require of/.test(reason)
+      ? "bundle it with --main-fields=module,main, or with a banner that defines require by createRequire"
+      : "npm install @aws-sdk/client-cloudwatch-logs";
+    throw Object.assign(new Error(`${todo} (${reason})`), { name: "SdkNotLoaded" });
+  }
+}
+
 /** Sockets that do not keep the process alive: how long its end waits for them is up to `closeTimeoutMs`. */
-function unrefSockets<T extends HttpAgent>(agent: T): T {
-  const { createConnection, reuseSocket } = agent as unknown as Record<string, (...values: unknown[]) => net.Socket>;
-  // Not every runtime's agents have these.
+function newAgents(): object {
+  const [http, https] = [builtin("node:http"), builtin("node:https")];
+  // A proxy of the environment, where Node.js is told to use one.
+  const { proxyEnv } = (http.globalAgent as { options?: { proxyEnv?: unknown } }).options ?? {};
+  const options = { keepAlive: true, ...(proxyEnv !== undefined && { proxyEnv }) } as object;
+  return {
+    // Otherwise a timer of the SDK's keeps the process alive for 3 s, to warn of a lack of sockets.
+    socketAcquisitionWarningTimeout: 1,
+    httpAgent: unrefSockets(new http.Agent(options)),
+    httpsAgent: unrefSockets(new https.Agent(options)),
+  };
+}
+
+function unrefSockets<T extends object>(agent: T): T {
+  const { createConnection, reuseSocket } = agent as Record<
+    string,
+    ((...values: unknown[]) => Socket | undefined) | undefined
+  >;
+  // Not every runtime's agents have these, and behind a proxy the socket comes later.
   return Object.assign(agent, {
     ...(createConnection && {
-      createConnection: (...values: unknown[]) => createConnection.apply(agent, values).unref(),
+      createConnection: (...values: unknown[]) => createConnection.apply(agent, values)?.unref(),
     }),
     ...(reuseSocket && {
-      reuseSocket(socket: net.Socket, request: unknown) {
+      reuseSocket(socket: Socket, request: unknown) {
         reuseSocket.call(agent, socket, request);
         socket.unref();
       },
@@ -2646,20 +2739,19 @@ function unrefSockets<T extends HttpAgent>(agent: T): T {
   });
 }
 
-/** What a client answers; one that is not the SDK's may leave out anything. */
-type PutAnswer = Partial<Sdk.PutLogEventsCommandOutput>;
-
-/** Off the main thread. Level 1 makes logs five times smaller; level 6 makes them six times smaller, at three times the cost. */
-async function gzip(body: Uint8Array): Promise<Uint8Array> {
-  const zlib = await import("node:zlib");
+/** Off the main thread. Level 1 makes logs five times smaller; level 6 six times, at three times the cost. */
+function gzip(body: Uint8Array): Promise<Uint8Array> {
   return new Promise((resolve, reject) => {
-    zlib.gzip(body, { level: 1 }, (error, zipped) => (error === null ? resolve(zipped) : reject(error)));
+    builtin("node:zlib").gzip(body, { level: 1 }, (error, zipped) =>
+      error === null ? resolve(zipped) : reject(error),
+    );
   });
 }
 
 // ════════════════════════════════════════════════ 11 · Spool ════════════════════════════════════════════════
 //
-// A batch is a file: a line that says where it belongs, then a line for each event, as it stands in the batch.
+// A page is a file: a line that says where its events belong, a line for each event, with the bytes of the page; then lines
+// that say which of them have an outcome, `{"done":[0,17]},`. It is removed when all of them have one.
 //
 //   <spoolDirectory>/<group>-<kernel>-<owner>.sock   a socket that listens for as long as its owner lives
 //   <spoolDirectory>/<group>-<kernel>-<owner>/…      the owner's files
@@ -2670,33 +2762,42 @@ async function gzip(body: Uint8Array): Promise<Uint8Array> {
 /** Of another kernel no socket can tell: its directories are the living's until so long after their last change. */
 const FOREIGN_TIMEOUT_MS = 10 * 60_000;
 const HEARTBEAT_MS = 60_000;
+/** The longest path that a socket can have: `sun_path` has 108 bytes on Linux, 104 on BSD and macOS, with a zero. */
+const MAX_SOCKET_PATH_BYTES = 103;
+const OWNER = /^([\da-f]{8})-([\da-f]{8})-\d{8}(\.sock)?$/;
+const OWNER_NAME_BYTES = "/01234567-01234567-01234567.sock".length;
 
-/** The file of a batch, and its descriptor while the batch is open. */
+/** The file of a page; its descriptor while events may be added; and of a recovered one, the places of its events in it. */
 interface SpoolFile {
   path: string;
-  descriptor?: number;
+  descriptor?: number | undefined;
+  places?: number[];
 }
 
-/** What a dead process has left of a batch. */
-interface SpooledBatch {
+/** What a dead process has left of a page. */
+interface Recovered {
   logStreamName: string;
   events: LogEvent[];
-  file: SpoolFile;
+  /** An upper bound of what they take in a page. */
+  bytes: number;
+  /** Missing where they are to be written again. */
+  file?: SpoolFile;
 }
 
 class Spool {
   readonly #fs = builtin("node:fs");
   readonly #path = builtin("node:path");
   readonly #directory: string;
-  readonly #prefix: string;
+  readonly #logGroupName: string;
   readonly #reporter: Reporter;
-  /** Path of the own directory, once it is there. */
+  /** Of this log group and this machine. */
+  readonly #prefix: string;
+  /** Not opened yet; in use; or off, for it has failed, or is closed. The files of the home are only safe while it is used. */
   #home: string | undefined;
-  #server: net.Server | undefined;
+  #isOff = false;
+  #server: SocketServer | undefined;
   #heartbeat: NodeJS.Timeout | undefined;
   #files = 0;
-  /** It has failed, and the logger goes on without it; or it is closed. */
-  #isOff = false;
 
   constructor(directory: string, logGroupName: string, reporter: Reporter) {
     const kernel = attempt(
@@ -2704,103 +2805,114 @@ class Spool {
       builtin("node:os").hostname(),
     );
     this.#directory = directory;
+    this.#logGroupName = logGroupName;
     this.#prefix = `${shortHash(logGroupName)}-${shortHash(kernel)}-`;
     this.#reporter = reporter;
   }
 
-  /** Writes an event to the file of its batch, before the log call returns. */
-  append(batch: Batch, event: EventWriter): void {
-    if (this.#isOff) return;
+  /** Whether the events of a page are on disk. */
+  holds(page: Page): boolean {
+    return page.file !== undefined && this.#home !== undefined;
+  }
+
+  /** Writes an event to the file of its page, before the log call returns. A page that lacks one has no file. */
+  append(page: Page, index: number): void {
+    if (this.#isOff || (page.file === undefined && index > 0)) {
+      this.#forget(page);
+      return;
+    }
     const isSafe = this.#try(() => {
-      const bytes = event.bytes(LINE_BREAK);
-      if (batch.file === undefined) {
-        batch.file = this.#create(batch, bytes.toString());
-        return;
-      }
-      if (this.#fs.writeSync(batch.file.descriptor as number, bytes) < bytes.length) throw new Error("No space left");
+      const event = page.slice(index, index + 1);
+      if (page.file !== undefined) return this.#write(page.file, event);
+      const path = this.#path.join(this.#open(), this.#newName());
+      page.file = { path, descriptor: this.#fs.openSync(path, "ax", 0o600) };
+      const header = { logGroupName: this.#logGroupName, logStreamName: page.stream.name };
+      // Header and event in one call: no moment lies between them.
+      return this.#write(page.file, Buffer.concat([Buffer.from(`${JSON.stringify(header)}\n`), event]));
     });
-    // The file lacks an event: it would vouch for less than the batch has.
-    if (!isSafe) this.done(batch);
+    if (isSafe !== true) this.#forget(page);
   }
 
-  /** The last events of `head` have become the batch `tail`: its file says so, then the file of `head` does. */
-  cut(head: Batch, tail: Batch, isHalf: boolean): void {
-    const { file } = head;
-    if (file === undefined || this.#isOff) return;
-    this.#try(() => {
-      const lines = tail.list().map((event) => `${JSON.stringify(event)}\n`);
-      const name = this.#path.basename(file.path);
-      // By name, a half comes right behind its head, and before halves of the head that were cut earlier.
-      const tailName = isHalf ? `${name}-${999_999_999 - this.#files++}` : undefined;
-      tail.file = this.#create(tail, lines.join(""), [name, head.events], tailName);
-      this.#fs.appendFileSync(file.path, keepLine(head.events));
+  /** No more events go into the file of this page. A file system may tell only now that it has not stored them. */
+  seal(page: Page): void {
+    const descriptor = page.file?.descriptor;
+    if (page.file === undefined || descriptor === undefined) return;
+    page.file.descriptor = undefined;
+    const isSafe = this.#try(() => {
+      this.#fs.closeSync(descriptor);
+      return true;
     });
+    if (isSafe !== true) this.#forget(page);
   }
 
-  /** No more events go into the file of this batch. */
-  seal({ file }: Batch): void {
-    if (file?.descriptor === undefined) return;
-    this.#fs.closeSync(file.descriptor);
-    delete file.descriptor;
+  /** Some events of the page have an outcome, others have none. */
+  settle({ file }: Page, from: number, to: number): void {
+    if (file === undefined || this.#home === undefined) return;
+    const ranges = file.places?.slice(from, to).map((place) => [place, place + 1]) ?? [[from, to]];
+    this.#markDone(file.path, ranges);
   }
 
-  /** Every event of the batch has an outcome. */
-  done(batch: Batch): void {
-    const { file } = batch;
-    if (file === undefined) return;
-    this.seal(batch);
-    batch.file = undefined;
-    this.#try(() => this.#fs.rmSync(file.path, { force: true }));
+  /** Every event of the page has an outcome. */
+  remove(page: Page): void {
+    this.seal(page);
+    const { file } = page;
+    page.file = undefined;
+    if (file !== undefined) this.#try(() => this.#fs.rmSync(file.path, { force: true }));
   }
 
   /** Takes over what dead processes have left, oldest first. */
-  async *recover(): AsyncGenerator<SpooledBatch> {
-    if (this.#isOff || !this.#try(() => this.#open())) return;
-    for (const name of attempt(() => this.#fs.readdirSync(this.#directory), [])) {
-      const owner = /^([\da-f]{8}-[\da-f]{8}-[\da-f]{8})(\.sock)?$/.exec(name)?.[1];
+  async *recover(): AsyncGenerator<Recovered> {
+    const home = this.#isOff ? undefined : this.#try(() => this.#open());
+    if (home === undefined) return;
+    const names = await this.#tryLater(() => this.#fs.promises.readdir(this.#directory));
+    for (const name of names ?? []) {
+      const owner = this.#path.parse(name).name;
+      const isOurs = OWNER.exec(name)?.[1] === this.#prefix.slice(0, 8) && owner !== this.#path.basename(home);
+      if (!isOurs || (await this.#isAlive(owner))) continue;
+      if (this.#isOff) return;
       const path = this.#path.join(this.#directory, name);
-      if (
-        owner === undefined ||
-        !owner.startsWith(this.#prefix.slice(0, 9)) ||
-        owner === this.#path.basename(this.#home ?? "")
-      )
-        continue;
-      if ((await this.#isAlive(owner)) || this.#isOff) continue;
-      if (name === owner && !attempt(() => this.#fs.lstatSync(path).isDirectory(), false)) continue;
       if (name !== owner) {
-        // A socket stays behind where its owner's directory has been taken over, or was never made.
-        const isOld = attempt(() => Date.now() - this.#fs.statSync(path).mtimeMs > HEARTBEAT_MS, false);
-        if (isOld && !this.#fs.existsSync(this.#path.join(this.#directory, owner)))
-          attempt(() => this.#fs.rmSync(path), undefined);
+        await this.#removeSocket(path, owner);
         continue;
       }
-      const taken = this.#path.join(this.#home as string, name);
-      if (attempt(() => this.#fs.renameSync(path, taken), "gone") === "gone") continue;
-      attempt(() => this.#fs.rmSync(this.#socketOf(owner), { force: true }), undefined);
-      yield* this.#read(taken);
+      const taken = this.#path.join(home, name);
+      if (!(await this.#isOfLogGroup(path)) || !(await this.#move(path, taken))) continue;
+      await this.#fs.promises.rm(this.#socketOf(owner), { force: true }).catch(() => {});
+      yield* this.#read(taken, home);
     }
   }
 
   /** Leaves what has no outcome for the next logger of this log group. */
   close(): void {
-    this.#isOff = true;
-    clearInterval(this.#heartbeat);
-    this.#server?.close();
     const home = this.#home;
+    this.#isOff = true;
+    this.#home = undefined;
+    stopTimer(this.#heartbeat);
+    this.#server?.close();
     if (home === undefined) return;
     attempt(() => this.#fs.rmSync(this.#socketOf(this.#path.basename(home)), { force: true }), undefined);
     // Only where it is empty.
     attempt(() => this.#fs.rmdirSync(home), undefined);
   }
 
-  #create(batch: Batch, lines: string, cut?: [file: string, keep: number], name = this.#newName()): SpoolFile {
-    this.#open();
-    const path = this.#path.join(this.#home as string, name);
-    const descriptor = this.#fs.openSync(path, "ax", 0o600);
-    // Header and events in one call: no moment lies between them.
-    const text = `${JSON.stringify({ logStreamName: batch.stream.name, cut })}\n${lines}`;
-    if (this.#fs.writeSync(descriptor, text) < Buffer.byteLength(text)) throw new Error("No space left");
-    return { path, descriptor };
+  #write({ descriptor }: SpoolFile, bytes: Buffer): true {
+    if (this.#fs.writeSync(descriptor as number, bytes) < bytes.length) throw new Error("No space left");
+    return true;
+  }
+
+  #markDone(path: string, ranges: number[][]): void {
+    const lines = ranges.map((done) => `${JSON.stringify({ done })}${SEPARATOR}`).join("");
+    this.#try(() => this.#fs.appendFileSync(path, lines));
+  }
+
+  /** Goes on without the file of a page: what is in it is not to be sent a second time. */
+  #forget(page: Page): void {
+    const { file } = page;
+    page.file = undefined;
+    if (file === undefined) return;
+    const { descriptor } = file;
+    if (descriptor !== undefined) attempt(() => this.#fs.closeSync(descriptor), undefined);
+    attempt(() => this.#fs.rmSync(file.path, { force: true }), undefined);
   }
 
   #newName(): string {
@@ -2808,141 +2920,192 @@ class Spool {
   }
 
   /** Makes the own directory and the socket that guards it, the socket first. */
-  #open(): void {
-    if (this.#home !== undefined) return;
-    makeDirectory(this.#fs, this.#directory);
+  #open(): string {
+    if (this.#home !== undefined) return this.#home;
+    makeDirectory(this.#directory);
     const { mode, uid } = this.#fs.lstatSync(this.#directory);
     const isOurs = process.getuid === undefined || (uid === process.getuid() && (mode & 0o022) === 0);
     if ((mode & this.#fs.constants.S_IFMT) !== this.#fs.constants.S_IFDIR || !isOurs) {
       throw new Error("It must be a directory, no link, of this user, and writable by no other");
     }
     const name = this.#prefix + randomDigits(8);
-    const socket = this.#socketOf(name);
+    const home = this.#path.join(this.#directory, name);
     this.#server = builtin("node:net").createServer((connection) => connection.destroy());
     this.#server.on("error", (error) => {
       // Without its lock the directory would look like a dead process's.
+      this.#home = undefined;
       this.#try(() => {
-        this.#fs.rmSync(this.#path.join(this.#directory, name), { recursive: true, force: true });
+        this.#fs.rmSync(home, { recursive: true, force: true });
         throw error;
       });
     });
-    this.#server.listen({ path: socket, exclusive: true }).unref();
-    attempt(() => this.#fs.chmodSync(socket, 0o600), undefined);
-    const home = this.#path.join(this.#directory, name);
+    this.#server.listen({ path: this.#socketOf(name), exclusive: true }).unref();
+    attempt(() => this.#fs.chmodSync(this.#socketOf(name), 0o600), undefined);
     this.#fs.mkdirSync(home, { mode: 0o700 });
     this.#home = home;
-    this.#heartbeat = setInterval(
-      () => attempt(() => this.#fs.utimesSync(home, new Date(), new Date()), undefined),
-      HEARTBEAT_MS,
-    );
-    this.#heartbeat.unref();
+    const beat = () => attempt(() => this.#fs.utimesSync(home, new Date(), new Date()), undefined);
+    this.#heartbeat = builtin("node:timers").setInterval(beat, HEARTBEAT_MS).unref();
+    return home;
   }
 
-  /** The path of a socket may have about 100 characters; the shorter way to it is taken. */
   #socketOf(name: string): string {
-    if (process.platform === "win32") return `\\\\.\\pipe\\cwlogger-${name}`;
     const path = this.#path.join(this.#directory, `${name}.sock`);
-    const fromHere = this.#path.relative(process.cwd(), path);
-    return fromHere.length < path.length ? fromHere : path;
+    return process.platform === "win32" ? `\\\\.\\pipe\\cwlogger-${name}` : path;
   }
 
-  async #isAlive(name: string): Promise<boolean> {
-    if (!name.startsWith(this.#prefix)) {
-      const { mtimeMs } = attempt(() => this.#fs.statSync(this.#path.join(this.#directory, name)), { mtimeMs: 0 });
-      return Date.now() - mtimeMs < FOREIGN_TIMEOUT_MS;
+  async #isAlive(owner: string): Promise<boolean> {
+    if (!owner.startsWith(this.#prefix)) {
+      const stats = await this.#fs.promises.stat(this.#path.join(this.#directory, owner)).catch(() => ({ mtimeMs: 0 }));
+      return Date.now() - stats.mtimeMs < FOREIGN_TIMEOUT_MS;
     }
-    return new Promise((resolve) => {
-      const connection = builtin("node:net").connect(this.#socketOf(name));
+    return await new Promise((resolve) => {
+      const connection = builtin("node:net").connect(this.#socketOf(owner));
+      const isGone = ({ code }: AnyError) => code === "ECONNREFUSED" || code === "ENOENT";
       connection.once("connect", () => resolve(true));
-      connection.once("error", ({ code }: NodeJS.ErrnoException) =>
-        resolve(code !== "ECONNREFUSED" && code !== "ENOENT"),
-      );
+      connection.once("error", (error) => resolve(!isGone(error as AnyError)));
       connection.once("close", () => connection.destroy());
       connection.unref();
     });
   }
 
-  /** Moves the files of a directory, and of one that its owner was taking over, to the own ones; gives their batches. */
-  *#read(directory: string): Generator<SpooledBatch> {
-    const entries = attempt(() => this.#fs.readdirSync(directory, { withFileTypes: true, recursive: true }), []);
-    const files = entries.filter((entry) => entry.isFile()).sort((a, b) => (a.name < b.name ? -1 : 1));
-    const cuts = new Map<string, number>();
-    const home = this.#home as string;
-    const isMoved = this.#try(() => {
-      for (const file of files) {
-        const path = this.#path.join(file.parentPath ?? file.path, file.name);
-        const { cut } = parseSpoolFile(this.#fs.readFileSync(path, "utf8"));
-        if (cut !== undefined) cuts.set(cut[0], Math.min(cut[1], cuts.get(cut[0]) ?? cut[1]));
+  /** A socket stays behind where its owner's directory has been taken over, or was never made. */
+  async #removeSocket(path: string, owner: string): Promise<void> {
+    const stats = await this.#fs.promises.stat(path).catch(() => ({ mtimeMs: Number.POSITIVE_INFINITY }));
+    const isOld = Date.now() - stats.mtimeMs > HEARTBEAT_MS;
+    const isAlone = isOld && !this.#fs.existsSync(this.#path.join(this.#directory, owner));
+    if (isAlone) await this.#fs.promises.rm(path, { force: true }).catch(() => {});
+  }
+
+  /** Names of log groups that differ may have the same hash: the files tell. */
+  async #isOfLogGroup(directory: string): Promise<boolean> {
+    const files = (await this.#list(directory)) ?? [];
+    if (files[0] === undefined) return files.length === 0 && (await this.#isDirectory(directory));
+    const text = await this.#tryLater(() =>
+      this.#fs.promises.readFile(this.#path.join(directory, files[0] as string), "utf8"),
+    );
+    const header = attempt(() => JSON.parse((text as string).split("\n", 1)[0] as string) as unknown, undefined);
+    // A file without a header never had an event.
+    return text !== undefined && (header === undefined || (header as Fields)["logGroupName"] === this.#logGroupName);
+  }
+
+  async #isDirectory(path: string): Promise<boolean> {
+    return await this.#fs.promises.lstat(path).then(
+      (stats) => stats.isDirectory(),
+      () => false,
+    );
+  }
+
+  /** False where another process was quicker. */
+  async #move(from: string, to: string): Promise<boolean> {
+    return await this.#fs.promises.rename(from, to).then(
+      () => true,
+      () => false,
+    );
+  }
+
+  /** Paths of the files below a directory, oldest first; it may have one that its owner was taking over. */
+  async #list(directory: string): Promise<string[] | undefined> {
+    const paths = await this.#tryLater(() => this.#fs.promises.readdir(directory, { recursive: true }));
+    const base = (path: string) => this.#path.basename(path);
+    return paths?.filter((path) => !OWNER.test(base(path))).sort((a, b) => (base(a) < base(b) ? -1 : 1));
+  }
+
+  /** Moves the files below a directory to the own ones, and gives what is in them. What cannot be read stays. */
+  async *#read(directory: string, home: string): AsyncGenerator<Recovered> {
+    for (const name of (await this.#list(directory)) ?? []) {
+      const path = this.#path.join(home, this.#path.basename(name));
+      const text = await this.#tryLater(async () => {
+        await this.#fs.promises.rename(this.#path.join(directory, name), path);
+        return await this.#fs.promises.readFile(path, "utf8");
+      });
+      if (text === undefined) continue;
+      const { logStreamName, events, places, isWhole } = parseSpoolFile(text);
+      const bytes = 2 * Buffer.byteLength(text) + 64;
+      const hasGaps = places.some((place, index) => place !== index);
+      if (isWhole && events.length === 0) this.#try(() => this.#fs.rmSync(path, { force: true }));
+      else if (isWhole) yield { logStreamName, events, bytes, file: hasGaps ? { path, places } : { path } };
+      else {
+        this.#reporter.error("ERR_SPOOL", `A file of the spool is damaged, it stays where it is: ${path}`);
+        // Its events move on into files of their own.
+        if (events.length > 0) yield { logStreamName, events, bytes };
+        this.#markDone(
+          path,
+          places.map((place) => [place, place + 1]),
+        );
       }
-      for (const file of files)
-        this.#fs.renameSync(this.#path.join(file.parentPath ?? file.path, file.name), this.#path.join(home, file.name));
-      for (const { name } of files) {
-        const keep = cuts.get(name);
-        if (keep !== undefined) this.#fs.appendFileSync(this.#path.join(home, name), keepLine(keep));
-      }
-      this.#fs.rmSync(directory, { recursive: true, force: true });
-    });
-    if (!isMoved) return;
-    for (const { name } of files) {
-      const path = this.#path.join(home, name);
-      const { logStreamName, events } = parseSpoolFile(attempt(() => this.#fs.readFileSync(path, "utf8"), ""));
-      const kept = events.slice(0, cuts.get(name));
-      if (kept.length > 0) yield { logStreamName, events: kept, file: { path } };
-      else this.#try(() => this.#fs.rmSync(path, { force: true }));
+    }
+    const names = (await this.#fs.promises.readdir(directory).catch(() => [])) as string[];
+    for (const name of [...names, ""]) await this.#fs.promises.rmdir(this.#path.join(directory, name)).catch(() => {});
+  }
+
+  #try<T>(action: () => T): T | undefined {
+    try {
+      return action();
+    } catch (error) {
+      this.#fail(error);
+      return undefined;
     }
   }
 
-  /** False where it failed; the first failure is told, and the last: from then on the logger goes without. */
-  #try(action: () => void): boolean {
+  async #tryLater<T>(action: () => Promise<T>): Promise<T | undefined> {
     try {
-      action();
-      return true;
+      return await action();
     } catch (error) {
-      if (!this.#isOff) {
-        const text = `The spool directory cannot be used, the logger goes on without it: ${reasonOf(error)}`;
-        this.#reporter.error("ERR_SPOOL", text);
-      }
-      this.#isOff = true;
-      return false;
+      this.#fail(error);
+      return undefined;
     }
+  }
+
+  /** Told once: from then on the logger goes without. What is in whole files is safe in them. */
+  #fail(error: unknown): void {
+    if (isStackEnd()) throw error;
+    if (this.#isOff) return;
+    this.#isOff = true;
+    this.#reporter.error(
+      "ERR_SPOOL",
+      `The spool directory cannot be used, the logger goes on without it: ${reasonOf(error)}`,
+    );
   }
 }
 
 /** Whole lines only: what follows the last line break was being written when its process died. */
 function parseSpoolFile(text: string): {
   logStreamName: string;
-  cut?: [string, number] | undefined;
   events: LogEvent[];
+  places: number[];
+  isWhole: boolean;
 } {
-  const [header, ...lines] = text
-    .split("\n")
-    .slice(0, -1)
-    .map((line) => attempt(() => JSON.parse(line) as unknown, {}));
-  const { logStreamName, cut } = (header ?? {}) as { logStreamName?: unknown; cut?: [string, number] };
-  let events = (lines as LogEvent[]).filter(
-    (event) => Number.isSafeInteger(event?.timestamp) && typeof event.message === "string",
-  );
-  const keeps = (lines as { keep?: number }[]).flatMap((line) =>
-    Number.isInteger(line?.keep) ? (line.keep ?? 0) : [],
-  );
-  events = events.sort((a, b) => a.timestamp - b.timestamp).slice(0, Math.min(...keeps, events.length));
-  return { logStreamName: String(logStreamName ?? "unknown"), cut: Array.isArray(cut) ? cut : undefined, events };
-}
-
-/** At the end of a file: only so many of its events, by time, are its own. */
-function keepLine(events: number): string {
-  return `{"keep":${events}}\n`;
+  const [first, ...lines] = text.split("\n").slice(0, -1);
+  const { logStreamName } = (attempt(() => JSON.parse(first ?? "{}") as unknown, undefined) ?? {}) as Fields;
+  let isWhole = first === undefined || typeof logStreamName === "string";
+  const all: LogEvent[] = [];
+  const done = new Set<number>();
+  for (const line of lines) {
+    const value = (attempt(() => JSON.parse(line.slice(0, -1)) as unknown, undefined) ?? {}) as Fields;
+    const { timestamp, message, done: range } = value;
+    if (Number.isSafeInteger(timestamp) && typeof message === "string") all.push({ timestamp, message } as LogEvent);
+    else if (!Array.isArray(range)) isWhole = false;
+    else for (let place = Number(range[0]); place < Math.min(Number(range[1]), all.length); place++) done.add(place);
+  }
+  const places = [...all.keys()].filter((place) => typeof logStreamName === "string" && !done.has(place));
+  return {
+    logStreamName: String(logStreamName),
+    events: places.map((place) => all[place] as LogEvent),
+    places,
+    isWhole,
+  };
 }
 
 /** Node's own recursion does not end where a file system takes no directories. */
-function makeDirectory(fs: typeof Fs, path: string): void {
+function makeDirectory(path: string): void {
+  const fs = builtin("node:fs");
   if (fs.existsSync(path)) return;
-  makeDirectory(fs, builtin("node:path").dirname(path));
+  makeDirectory(builtin("node:path").dirname(path));
   try {
     fs.mkdirSync(path, { mode: 0o700 });
   } catch (error) {
     // Another process was quicker.
-    if ((error as AnyError).code !== "EEXIST") throw error;
+    if (anyError(error).code !== "EEXIST") throw error;
   }
 }
 
@@ -2954,17 +3117,16 @@ function shortHash(text: string): string {
 
 // ═══════════════════════════════════════════════ 12 · Stream ════════════════════════════════════════════════
 
-/** Levels of winston that have other names here. */
-const OTHER_LEVELS = new Map<string, Level>([
-  ["http", "info"],
-  ["verbose", "debug"],
-  ["silly", "trace"],
-  ["notice", "info"],
-  ["warning", "warn"],
-  ["crit", "fatal"],
-  ["alert", "fatal"],
-  ["emerg", "fatal"],
-]);
+/** Levels of winston and syslog that have other names here. */
+const OTHER_LEVELS: Record<string, Level> = {
+  http: "info",
+  verbose: "debug",
+  silly: "trace",
+  notice: "info",
+  crit: "fatal",
+  alert: "fatal",
+  emerg: "fatal",
+};
 
 /** winston hands over records with these; `levels` and `level` come from its logger. */
 const WINSTON_LEVEL = Symbol.for("level");
@@ -2979,35 +3141,31 @@ interface WinstonFormat {
   options?: unknown;
 }
 
-/** What hosts set on a stream. */
-interface HostProperties {
-  /** winston, as on any of its transports. */
+/** What winston sets on its transports. */
+interface WinstonTransport {
   level?: string;
   silent?: boolean;
   format?: WinstonFormat;
   levels?: Record<string, number>;
-  /** pino before each write, because of the symbol: no line needs to be parsed for its time and level. */
-  lastLevel?: number | undefined;
-  lastTime?: string | undefined;
 }
 
 /** Takes what pino, winston, bunyan, morgan and pipes write to its stream, which never emits `'error'`. */
-class Inlet {
-  readonly stream: Writable & HostProperties;
+class HostStream {
+  readonly stream: Writable & WinstonTransport;
   readonly #core: Core;
-  readonly #fields: () => Fields | undefined;
-  readonly #closes: boolean;
+  readonly #context: () => Fields | undefined;
+  readonly #finish: () => Promise<unknown>;
   readonly #decoder = new (builtin("node:string_decoder").StringDecoder)("utf8");
   #line = "";
   #winston: WinstonLogger | undefined;
   /** Whoever pipes heeds backpressure, so it may wait for room; other hosts only buffer without bound. */
   #mayWait: boolean;
 
-  constructor(core: Core, fields: () => Fields | undefined, closes: boolean) {
+  constructor(core: Core, context: () => Fields | undefined, finish: () => Promise<unknown>, mayWait = false) {
     this.#core = core;
-    this.#fields = fields;
-    this.#closes = closes;
-    this.#mayWait = closes;
+    this.#context = context;
+    this.#finish = finish;
+    this.#mayWait = mayWait;
     const stream = new (builtin("node:stream").Writable)({
       objectMode: true,
       decodeStrings: false,
@@ -3016,12 +3174,11 @@ class Inlet {
     });
     const write = stream.write.bind(stream) as (...given: unknown[]) => boolean;
     this.stream = Object.assign(stream, {
-      [Symbol.for("pino.metadata")]: true,
       write: (chunk: unknown, ...rest: unknown[]): boolean => {
         if (!stream.writableEnded && chunk !== null && chunk !== undefined) return write(chunk, ...rest);
-        core.queue.drop("closed", 1, Date.now());
-        const callback = rest.at(-1);
-        if (typeof callback === "function") queueMicrotask(callback as () => void);
+        core.dropClosed();
+        const callback = rest[rest.length - 1];
+        if (typeof callback === "function") void Promise.resolve().then(callback as () => void);
         return true;
       },
       /** winston asks for a method of this name and calls `write`. */
@@ -3037,125 +3194,126 @@ class Inlet {
       if (typeof winston.levels === "object") this.#winston = winston;
       else this.#mayWait = true;
     });
-    // Such as that of a write after the end. Nobody is to die of it.
+    // Such as that of a write after the end: unhandled, it would end the process.
     stream.on("error", () => {});
   }
 
   #write(chunk: unknown, callback: () => void): void {
-    const { stream } = this;
-    // Of this chunk, unless chunks may wait: then pino is ahead of it.
-    const time = this.#mayWait ? undefined : timeOf(stream.lastTime);
-    const level = this.#mayWait ? undefined : levelOf(stream.lastLevel);
-    stream.lastTime = undefined;
-    stream.lastLevel = undefined;
-    if (typeof chunk === "object" && !(chunk instanceof Uint8Array)) {
-      attempt(() => this.#record(chunk as WinstonRecord), undefined);
+    if (typeof chunk !== "string" && !isBytes(chunk)) {
+      this.#record(chunk);
       callback();
       return;
     }
-    const text = typeof chunk === "string" ? chunk : this.#decode(chunk);
+    const text = isBytes(chunk) ? this.#decoder.write(asBuffer(chunk)) : chunk;
     // Only what is new is searched, for a line may come in many pieces; one that nothing could hold is cut.
     const lines = text.split("\n");
     lines[0] = this.#line + lines[0];
-    const isEndless = (lines.at(-1) as string).length > this.#core.maxLineLength;
+    const isEndless = (lines[lines.length - 1] as string).length > this.#core.maxLineLength;
     this.#line = isEndless ? "" : (lines.pop() as string);
-    this.#send(lines, callback, time, level);
+    this.#send(lines, callback);
   }
 
   #end(callback: () => void): void {
-    const { queue } = this.#core;
-    const finish = () => void (this.#closes ? this.#core.close() : queue.drained()).then(() => callback());
-    this.#send([this.#line + this.#decoder.end()], finish);
+    this.#send([this.#line + this.#decoder.end()], () => void this.#finish().then(() => callback()));
     this.#line = "";
   }
 
-  #decode(chunk: unknown): string {
-    return chunk instanceof Uint8Array ? this.#decoder.write(chunk) : String(chunk);
-  }
-
   /** Sends lines at once; or, if the source can wait, as there is room for them. */
-  #send(lines: string[], callback: () => void, time?: number, level?: Level): void {
-    const { queue } = this.#core;
-    for (const [index, raw] of lines.entries()) {
-      const line = raw.endsWith("\r") ? raw.slice(0, -1) : raw;
+  #send(lines: string[], callback: () => void): void {
+    for (let index = 0; index < lines.length; index++) {
+      const line = (lines[index] as string).replace(/\r$/, "");
       if (line.trim() === "") continue;
-      const bytes = Buffer.byteLength(line) + LIMITS.eventOverheadBytes;
-      if (this.#mayWait && !queue.hasRoomFor(bytes)) {
-        void queue.room(bytes).then(() => this.#send(lines.slice(index), callback, time, level));
+      const room = this.#mayWait ? this.#core.room(Buffer.byteLength(line) + LIMITS.eventOverheadBytes) : undefined;
+      if (room !== undefined) {
+        void room.then(() => this.#send(lines.slice(index), callback));
         return;
       }
-      const record = time === undefined && line.trimStart().startsWith("{") ? parseObject(line) : {};
-      const timestamp = time ?? timeOf(record["time"] ?? record["timestamp"]) ?? Date.now();
-      this.#core.send(level ?? levelOf(record["level"]) ?? "info", timestamp, line);
+      const value = /^\s*\{/.test(line) ? attempt(() => JSON.parse(line) as unknown, undefined) : undefined;
+      const { time, timestamp, level } = (value ?? {}) as Fields;
+      this.#core.line(levelOf(level) ?? "info", timeOf(time) ?? timeOf(timestamp) ?? Date.now(), line);
     }
     callback();
   }
 
-  #record(record: WinstonRecord): void {
-    const text = record[WINSTON_MESSAGE];
-    const isWinston = typeof record[WINSTON_LEVEL] === "string";
-    if (isWinston && !this.#accepts(record)) return;
-    const { format } = this.stream;
-    const formatted = format === undefined ? text : formattedBy(format, record);
-    if (isWinston) {
-      if (typeof formatted !== "string") return;
-      const level = levelOf(record[WINSTON_LEVEL]) ?? "info";
-      this.#core.send(level, timeOf(record["timestamp"]) ?? Date.now(), formatted);
-      // winston ends the process within 3 s of an exception.
-      if (record["exception"] === true) this.#core.queue.hurry();
-      queueMicrotask(() => this.stream.emit("logged", record));
+  #record(given: unknown): void {
+    const named = isObject(given) ? read(given, WINSTON_LEVEL) : undefined;
+    if (typeof named === "string") {
+      if (this.#accepts(named)) this.#winstonRecord(given as WinstonRecord, named);
       return;
     }
-    if (isError(record)) {
-      this.#core.log("stream", "error", Date.now(), record, this.#fields(), undefined, undefined);
+    if (!isRecord(given)) {
+      this.#core.record(isError(given) ? "error" : "info", Date.now(), given, [], this.#context());
       return;
     }
     // bunyan's raw records, and objects that morgan's or anybody's format gives.
-    const { time, timestamp, level, msg, ...fields } = record;
-    const message = msg === undefined ? fields : msg;
-    const at = timeOf(time ?? timestamp) ?? Date.now();
-    const more = msg === undefined ? undefined : fields;
-    this.#core.log("stream", levelOf(level) ?? "info", at, message, this.#fields(), more, undefined);
+    const { time, timestamp, level, msg, ...fields } = mergeFields([given]);
+    const at = timeOf(time) ?? timeOf(timestamp);
+    // What is no time and no level is content.
+    if (at === undefined) Object.assign(fields, { time, timestamp });
+    if (levelOf(level) === undefined) Object.assign(fields, { level });
+    const [message, more] = msg === undefined ? [fields, []] : [msg, [fields]];
+    this.#core.record(levelOf(level) ?? "info", at ?? Date.now(), message, more, this.#context());
+  }
+
+  /** A record of winston's is sent as the text that its format made; where a format fails, as what it was given. */
+  #winstonRecord(given: WinstonRecord, named: string): void {
+    const { format } = this.stream;
+    const level = levelOf(named) ?? "info";
+    const at = timeOf(read(given, "timestamp")) ?? Date.now();
+    let text = read(given, WINSTON_MESSAGE);
+    try {
+      if (format !== undefined) {
+        const result = format.transform({ ...given }, format.options);
+        // The format has sorted it out.
+        if (!isObject(result)) return;
+        text = read(result, WINSTON_MESSAGE);
+      }
+    } catch (failure) {
+      this.#core.reportFailure(
+        "ERR_FORMAT",
+        "The format of a winston transport failed, its records are sent without",
+        failure,
+      );
+    }
+    const fields = mergeFields([given]);
+    delete fields["level"];
+    if (typeof text === "string") this.#core.line(level, at, text);
+    else this.#core.record(level, at, fields, [], this.#context());
+    // winston ends the process within 3 s of an exception.
+    if (fields["exception"] === true) this.#core.sendSoon();
+    void Promise.resolve().then(() => this.stream.emit("logged", given));
   }
 
   /** winston's rule: the level of the transport, or else that of the logger. */
-  #accepts(record: WinstonRecord): boolean {
-    const { stream } = this;
-    const levels = stream.levels ?? this.#winston?.levels;
-    const threshold = stream.level ?? this.#winston?.level;
-    if (stream.silent === true) return false;
+  #accepts(level: string): boolean {
+    const { silent, levels = this.#winston?.levels, level: threshold = this.#winston?.level } = this.stream;
+    if (silent === true) return false;
     if (levels === undefined || threshold === undefined) return true;
-    return (levels[threshold] ?? Number.POSITIVE_INFINITY) >= (levels[record[WINSTON_LEVEL] as string] ?? 0);
+    return (levels[threshold] ?? Number.POSITIVE_INFINITY) >= (levels[level] ?? 0);
   }
-}
-
-function formattedBy(format: WinstonFormat, record: WinstonRecord): unknown {
-  const result = format.transform({ ...record }, format.options);
-  return typeof result === "object" && result !== null ? (result as WinstonRecord)[WINSTON_MESSAGE] : undefined;
-}
-
-function parseObject(line: string): Fields {
-  const value = attempt(() => JSON.parse(line) as unknown, undefined);
-  return typeof value === "object" && value !== null ? (value as Fields) : {};
 }
 
 /** A level by number (pino, bunyan: 10 to 60) or by name, in any case. */
 function levelOf(level: unknown): Level | undefined {
   if (typeof level === "number") {
-    const levels = Object.keys(LEVELS).filter(isLevel);
-    return levels.findLast((name) => LEVELS[name] <= level) ?? "trace";
+    const names = (Object.keys(LEVELS) as Threshold[]).filter((name) => name !== "silent" && LEVELS[name] <= level);
+    return (names[names.length - 1] ?? "trace") as Level;
   }
-  if (typeof level !== "string") return undefined;
-  const name = level.toLowerCase();
-  return isLevel(name) ? name : OTHER_LEVELS.get(name);
+  const name = typeof level === "string" ? level.toLowerCase() : "";
+  return levelNamed(name) ?? (hasOwn(OTHER_LEVELS, name) ? OTHER_LEVELS[name] : undefined);
 }
 
-/** Milliseconds since the epoch from a number (ms; pino may give seconds or nanoseconds), a date or its text. */
+const YEAR_2000_MS = 946_684_800_000;
+
+/** A plausible time, ms since the epoch, from a number (ms, or pino's seconds or nanoseconds), a date or its text. */
 function timeOf(time: unknown): number | undefined {
-  let ms = typeof time === "string" && !/^\d+$/.test(time) ? Date.parse(time) : Number(time ?? Number.NaN);
+  let ms = Number.NaN;
+  if (typeof time === "number") ms = time;
+  else if (typeof time === "string") ms = /^\d+$/.test(time) ? Number(time) : Date.parse(time);
+  else if (types().isDate(time)) ms = Date.prototype.getTime.call(time);
   if (ms < 1e11) ms *= 1_000;
   else if (ms > 1e17) ms /= 1e6;
-  return ms >= 0 && ms < 8.64e15 ? Math.floor(ms) : undefined;
+  return ms >= YEAR_2000_MS && ms < 8.64e15 ? Math.floor(ms) : undefined;
 }
 
 // ══════════════════════════════════════════════ 13 · Utilities ══════════════════════════════════════════════
@@ -3197,11 +3355,19 @@ const RULES: Record<string, Rule> = {
   kmsKeyId: ["string", "1 to 256 characters", (id: string) => id.length > 0 && id.length <= LIMITS.maxKmsKeyIdLength],
   logGroupClass: isOneOf("STANDARD", "INFREQUENT_ACCESS", "DELIVERY", "ESSENTIALS"),
   entity: ["object", '2 to 4 "keyAttributes" and up to 10 "attributes", all strings', isEntity],
-  level: isOneOf(...Object.keys(LEVELS)),
-  fields: ["object", "an object"],
+  level: [
+    "string",
+    `one of ${Object.keys(LEVELS).join(", ")}, warning, in any case`,
+    (name: string) => name === "" || thresholdOf(name) !== undefined,
+  ],
+  fields: ["object|function", "an object or a function"],
   format: ["string|function", '"json", "text", a template or a function', (format: unknown) => format !== ""],
   redact: ["object", "an array of names and dotted paths", (names: unknown) => isTexts(names)],
-  console: ["boolean", "a boolean"],
+  console: [
+    "boolean|string",
+    'true, false or "text"',
+    (value: unknown) => typeof value === "boolean" || value === "text",
+  ],
   overflow: isOneOf("error", "truncate", "split"),
   maxEventBytes: isInteger(LIMITS.minEventBytes, LIMITS.maxBatchBytes),
   maxBatchBytes: isInteger(LIMITS.minEventBytes, LIMITS.maxBatchBytes),
@@ -3214,7 +3380,11 @@ const RULES: Record<string, Rule> = {
   maxInFlight: isInteger(1, 16),
   maxQueueBytes: isInteger(LIMITS.minEventBytes, Number.MAX_SAFE_INTEGER),
   compress: ["boolean", "a boolean"],
-  spoolDirectory: isText("the path of a directory"),
+  spoolDirectory: [
+    "string",
+    `the path of a directory, of up to ${MAX_SOCKET_PATH_BYTES - OWNER_NAME_BYTES} bytes`,
+    isSpoolPath,
+  ],
   closeTimeoutMs: isInteger(0, MAX_TIMER_MS),
   closeOnSignals: ["object", "an array of signals that can be caught", isSignals],
   onError: ["function", "a function"],
@@ -3228,17 +3398,13 @@ const LOG_GROUP_RULE: Rule = [
     /^[._\-/#A-Za-z0-9]+$/.test(name) && name.length <= LIMITS.maxNameLength && !name.startsWith("aws/"),
 ];
 
-/** Values of these are never shown: they hold secrets, or may. */
-const SECRETIVE = new Set(["credentials", "endpoint", "client"]);
-
 function validate(logGroupName: unknown, options: CloudwatchLoggerOptions): Settings {
   if (logGroupName === undefined) refuse(TypeError, "logGroupName", "must be a log group, or null to print", undefined);
   if (logGroupName !== null) check("logGroupName", logGroupName, LOG_GROUP_RULE);
   if (typeof options !== "object" || options === null) refuse(TypeError, "options", "must be an object", options);
   const given: Fields = {};
   for (const [name, value] of Object.entries(options)) {
-    if (!Object.hasOwn(RULES, name))
-      throw new TypeError(`Cannot create CloudwatchLogger: unknown option ${show(name)}`);
+    if (!hasOwn(RULES, name)) throw new TypeError(`Cannot create CloudwatchLogger: unknown option ${show(name)}`);
     if (value !== undefined) check(name, value);
     if (value !== undefined) given[name] = value;
   }
@@ -3247,12 +3413,15 @@ function validate(logGroupName: unknown, options: CloudwatchLoggerOptions): Sett
     throw new TypeError(`Cannot create CloudwatchLogger: "client" excludes "${name}"`);
   }
   const settings = { ...DEFAULTS, ...given } as Settings;
-  const { maxBatchBytes, maxQueueBytes } = settings;
+  const { maxBatchBytes, maxQueueBytes, spoolDirectory, fields } = settings;
   settings.maxEventBytes ??= maxBatchBytes;
   const isEventTooLarge = settings.maxEventBytes > maxBatchBytes;
   const rule = `"maxBatchBytes", ${maxBatchBytes}`;
   if (isEventTooLarge) refuse(RangeError, "maxEventBytes", `must be at most ${rule}`, settings.maxEventBytes);
   if (maxQueueBytes < maxBatchBytes) refuse(RangeError, "maxQueueBytes", `must be at least ${rule}`, maxQueueBytes);
+  // A program may change its working directory, and its options.
+  if (spoolDirectory !== undefined) settings.spoolDirectory = builtin("node:path").resolve(spoolDirectory);
+  if (typeof fields === "object") settings.fields = mergeFields([fields]);
   return settings;
 }
 
@@ -3263,8 +3432,15 @@ function check(name: string, value: unknown, [type, words, isValid]: Rule = RULE
 }
 
 function refuse(Kind: new (text: string) => Error, name: string, rule: string, value: unknown): never {
-  const received = SECRETIVE.has(name) ? `a value of type ${typeof value}` : show(value);
-  throw new Kind(`Cannot create CloudwatchLogger: "${name}" ${rule}, received ${received}`);
+  throw new Kind(`Cannot create CloudwatchLogger: "${name}" ${rule}, received ${shown(name, value)}`);
+}
+
+/** A value as an error may show it: without secrets, which may be in credentials, in a client, and in a URL. */
+function shown(name: string, value: unknown): string {
+  if (name === "credentials" || name === "client") return `a value of type ${typeof value}`;
+  return show(
+    name === "endpoint" && typeof value === "string" ? value.replace(/[^/]*@/, "").replace(/\?.*/s, "") : value,
+  );
 }
 
 function show(value: unknown): string {
@@ -3273,7 +3449,7 @@ function show(value: unknown): string {
 }
 
 function isStreamName(template: string): boolean {
-  const { length } = fillName(template, 0).replaceAll("{date}", "YYYY-MM-DD");
+  const { length } = fillName(template, 0).split("{date}").join("YYYY-MM-DD");
   return length > 0 && length <= LIMITS.maxNameLength && !/[:*]/.test(template);
 }
 
@@ -3299,35 +3475,41 @@ function isEntity({ keyAttributes = {}, attributes = {} }: NonNullable<Cloudwatc
   return keys.length >= 2 && keys.length <= 4 && others.length <= 10 && isTexts([...keys, ...others]);
 }
 
+function isSpoolPath(path: string): boolean {
+  const { length } = Buffer.from(builtin("node:path").resolve(path));
+  return path !== "" && (process.platform === "win32" || length <= MAX_SOCKET_PATH_BYTES - OWNER_NAME_BYTES);
+}
+
 function isSignals(names: unknown): boolean {
-  const canBeCaught = (name: string) =>
-    !/^SIG(KILL|STOP)$/.test(name) && Object.hasOwn(builtin("node:os").constants.signals, name);
-  return Array.isArray(names) && names.every(canBeCaught);
+  const { signals } = builtin("node:os").constants;
+  return Array.isArray(names) && names.every((name: string) => !/^SIG(KILL|STOP)$/.test(name) && hasOwn(signals, name));
 }
 
-function isLevel(level: unknown): level is Level {
-  return isThreshold(level) && level !== "silent";
+/** The threshold that a name means; `undefined` where it means none. */
+function thresholdOf(name: unknown): Threshold | undefined {
+  const level = typeof name === "string" ? name.toLowerCase() || DEFAULTS.level : "";
+  const known = level === "warning" ? "warn" : level;
+  return hasOwn(LEVELS, known) ? (known as Threshold) : undefined;
 }
 
-function isThreshold(level: unknown): level is Threshold {
-  return typeof level === "string" && Object.hasOwn(LEVELS, level);
+function levelNamed(name: unknown): Level | undefined {
+  const level = name === "" ? undefined : thresholdOf(name);
+  return level === "silent" ? undefined : level;
 }
 
 /** Fills in what is known when the logger is made; `{date}` stays. */
 function fillName(template: string, madeAt: number): string {
   const micros = () => String(process.hrtime()[1] % 1_000).padStart(3, "0");
+  const program = () =>
+    builtin("node:path")
+      .basename(process.argv[1] ?? "node")
+      .replace(/\.\w+$/, "");
   const values = new Map([
     ["timestamp", () => new Date(madeAt).toISOString().replace(/\D/g, "") + micros()],
     ["random", () => randomDigits(3)],
     ["hostname", () => builtin("node:os").hostname()],
     ["pid", () => String(process.pid)],
-    [
-      "program",
-      () =>
-        builtin("node:path")
-          .basename(process.argv[1] ?? "node")
-          .replace(/\.\w+$/, ""),
-    ],
+    ["program", program],
   ]);
   return template.replace(/\{(\w+)\}/g, (all, name: string) => values.get(name)?.().replace(/[:*]/g, "-") ?? all);
 }
@@ -3337,88 +3519,167 @@ function randomDigits(count: number): string {
   return String(Math.floor(Math.random() * 10 ** count)).padStart(count, "0");
 }
 
+/** Node's modules that are used. */
 interface Builtins {
   "node:async_hooks": typeof import("node:async_hooks");
-  "node:fs": typeof Fs;
-  "node:net": typeof net;
+  "node:fs": typeof import("node:fs");
+  "node:http": typeof import("node:http");
+  "node:https": typeof import("node:https");
+  "node:module": typeof import("node:module");
+  "node:net": typeof import("node:net");
   "node:os": typeof import("node:os");
   "node:path": typeof import("node:path");
   "node:stream": typeof import("node:stream");
   "node:string_decoder": typeof import("node:string_decoder");
+  "node:timers": typeof import("node:timers");
   "node:util": typeof import("node:util");
+  "node:zlib": typeof import("node:zlib");
 }
 
-const loaded: { [Name in keyof Builtins]?: Builtins[Name] } = {};
-
-/** Modules that not every logger needs, when one does: to import them takes half as long as all the rest of this file. */
+/**
+ * A module of Node's when it is needed: to import them all would take longer than everything else in this file. No bundler
+ * and no test runner changes this call, which Node.js has since 20.16.
+ */
 function builtin<Name extends keyof Builtins>(name: Name): Builtins[Name] {
-  loaded[name] ??= requireFrom(process.execPath)(name) as Builtins[Name];
-  return loaded[name] as Builtins[Name];
+  return (process as unknown as { getBuiltinModule(name: Name): Builtins[Name] }).getBuiltinModule(name);
 }
 
 const types = () => builtin("node:util").types;
 
+/** Timers of Node's, whatever a test runner has made of the global ones. They do not keep the process alive. */
+function startTimer(action: () => void, ms: number): NodeJS.Timeout {
+  return builtin("node:timers").setTimeout(action, Math.min(ms, MAX_TIMER_MS)).unref();
+}
+
+function stopTimer(timer: NodeJS.Timeout | undefined): void {
+  builtin("node:timers").clearTimeout(timer);
+}
+
+/** Passes after `ms`, and keeps the process alive until then; what is no time has passed. */
+function startDeadline(ms: number): { passed: Promise<void>; clear: () => void } {
+  let timer: NodeJS.Timeout | undefined;
+  const passed = new Promise<void>((resolve) => {
+    if (ms !== Number.POSITIVE_INFINITY) timer = startTimer(resolve, ms > 0 ? ms : 0).ref();
+  });
+  return { passed, clear: () => stopTimer(timer) };
+}
+
+/** Keeps the process alive where timers are mocked, until it is closed. */
+function stayAlive(): { close(): void } | undefined {
+  if (typeof MessageChannel !== "function") return undefined;
+  const port = new MessageChannel().port1 as unknown as { onmessage: unknown; close(): void };
+  port.onmessage = () => {};
+  return port;
+}
+
 /** Own enumerable properties of several values, those of later ones first; where one cannot be read, why. */
-function mergeFields(...layers: (object | undefined)[]): Fields | undefined {
+function mergeFields(layers: (object | undefined)[]): Fields {
   // Without a prototype: a field may be called "__proto__".
   const fields = Object.create(null) as Fields;
-  let isEmpty = true;
   for (const layer of layers) {
-    if (typeof layer !== "object" || layer === null) continue;
-    for (const name of attempt(() => Object.keys(layer), [])) {
-      fields[name] = read(layer, name);
-      isEmpty = false;
-    }
+    if (layer === undefined || !isObject(layer)) continue;
+    for (const name of keysOf(layer)) fields[name] = read(layer, name);
   }
-  return isEmpty ? undefined : fields;
+  return fields;
+}
+
+function keysOf(object: object): string[] {
+  try {
+    return Object.keys(object);
+  } catch (error) {
+    if (isStackEnd()) throw error;
+    return [];
+  }
 }
 
 function read(object: object, key: PropertyKey): unknown {
   try {
     return (object as Record<PropertyKey, unknown>)[key];
   } catch (error) {
-    return `[unreadable: ${reasonOf(error)}]`;
+    return unreadable(error);
   }
+}
+
+/** A property of plain data, whatever its name. */
+function setOwn(target: Fields, name: string, value: unknown): void {
+  if (name !== "__proto__") target[name] = value;
+  else Object.defineProperty(target, name, { value, enumerable: true, configurable: true, writable: true });
 }
 
 /** Why something threw, whatever it threw. */
 function reasonOf(error: unknown): string {
-  return attempt(() => String(error instanceof Error ? error.message : error).slice(0, 200), "unknown reason");
+  return attempt(() => String(isError(error) ? error.message : error).slice(0, 200), "unknown reason");
+}
+
+/** Whether there is no stack left here. A getter that calls itself fails in the same way, but leaves enough behind. */
+function isStackEnd(): boolean {
+  const descend = (depth: number): number => (depth === 0 ? 0 : 1 + descend(depth - 1));
+  try {
+    return descend(100) < 0;
+  } catch {
+    return true;
+  }
 }
 
 function attempt<T, U>(action: () => T, otherwise: U): T | U {
   try {
     return action();
-  } catch {
+  } catch (error) {
+    // With no stack left, an event would lose what it says at random: the call fails.
+    if (isStackEnd()) throw error;
     return otherwise;
   }
 }
 
+/** What a callback gave that is not awaited: a promise that rejects would end the process. */
+function ignore(result: unknown): void {
+  Promise.resolve(result).catch(() => {});
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === "object" && value !== null;
+}
+
+function isBytes(value: unknown): value is Uint8Array {
+  return types().isUint8Array(value);
+}
+
+function asBuffer({ buffer, byteOffset, byteLength }: Uint8Array): Buffer {
+  return Buffer.from(buffer, byteOffset, byteLength);
+}
+
 function isError(value: unknown): value is Error {
-  if (typeof value !== "object" || value === null) return false;
-  try {
-    // Most values are plain objects, of which this is known at once.
-    return (
-      Object.getPrototypeOf(value) !== Object.prototype && (value instanceof Error || types().isNativeError(value))
-    );
-  } catch {
-    return false;
-  }
+  if (!isObject(value)) return false;
+  // Most values are plain objects, of which this is known at once.
+  const isOne = () => types().isNativeError(value) || value instanceof Error;
+  return attempt(() => Object.getPrototypeOf(value) !== Object.prototype && isOne(), false);
 }
 
 /** Whether the properties of a value are its content. */
 function isRecord(value: unknown): value is object {
-  if (typeof value !== "object" || value === null) return false;
-  try {
+  if (!isObject(value)) return false;
+  return attempt(() => {
     const prototype: unknown = Object.getPrototypeOf(value);
     if (prototype === Object.prototype || prototype === null) return true;
     if (Array.isArray(value) || ArrayBuffer.isView(value) || isError(value)) return false;
-    if (types().isMap(value) || types().isSet(value) || types().isRegExp(value) || types().isBoxedPrimitive(value))
-      return false;
+    const { isMap, isSet, isRegExp, isBoxedPrimitive, isPromise } = types();
+    if ([isMap, isSet, isRegExp, isBoxedPrimitive, isPromise].some((is) => is(value))) return false;
     return typeof (value as { toJSON?: unknown }).toJSON !== "function";
-  } catch {
-    return false;
+  }, false);
+}
+
+/** The value in a Number, String, Boolean, BigInt or Symbol object. */
+function unboxed(value: object): unknown {
+  for (const { prototype } of [Number, String, Boolean, BigInt, Symbol]) {
+    const inside = attempt(() => (prototype.valueOf as () => unknown).call(value), undefined);
+    if (inside !== undefined && !isObject(inside)) return inside;
   }
+  return undefined;
+}
+
+/** A lone surrogate becomes U+FFFD, as in UTF-8. */
+function wellFormed(text: string): string {
+  return (text as { toWellFormed?(): string }).toWellFormed?.() ?? text;
 }
 
 /** The name of the function that called the method that called `below`. */
@@ -3434,9 +3695,11 @@ function sum(numbers: number[]): number {
   return numbers.reduce((total, number) => total + number, 0);
 }
 
-/** What a timer takes; what is no time counts as 0. */
-function clampMs(ms: number): number {
-  return ms > 0 ? Math.min(ms, MAX_TIMER_MS) : 0;
+/** `12:01:02.123`, in the time zone of whoever reads it. */
+function clockTime(timestamp: number): string {
+  const date = new Date(timestamp);
+  const local = new Date(timestamp - date.getTimezoneOffset() * 60_000);
+  return local.toISOString().slice(11, 23);
 }
 
 /** At most one text of each kind in REPORT_INTERVAL_MS; the next one tells how many were left out. */
@@ -3450,55 +3713,77 @@ function rateLimited(write: (text: string) => void): (kind: string, text: string
       return;
     }
     printed.set(kind, { at, skipped: 0 });
-    write(last?.skipped ? `${text} (and ${last.skipped} more such reports)` : text);
+    write(
+      last?.skipped ? `${text} (and ${last.skipped} more such ${last.skipped === 1 ? "report" : "reports"})` : text,
+    );
   };
 }
 
-function printLoss({ reason, count, events, cause }: Loss, print: (kind: string, text: string) => void): void {
+function counted(events: number): string {
+  return events === 1 ? "1 log event was" : `${events} log events were`;
+}
+
+function describeLoss({ reason, count, cause }: Loss): string {
   const what = /^(too|expired|invalid)/.test(reason) ? "rejected" : "dropped";
-  print(reason, `${count} log events ${what} (${reason})${cause ? `: ${cause.name}: ${cause.message}` : ""}`);
-  if (reason === "unsent") printEvents(events);
+  return `${counted(count)} ${what} (${reason})${cause ? `: ${cause.name}: ${cause.message}` : ""}`;
 }
 
-/** One line of JSON for each event, exact and safe to print. */
-function printEvents(events: LogEvent[]): void {
-  for (const event of events) writeStderr(`${JSON.stringify(event)}\n`);
+/** One line of JSON for each event, exact and safe to print. Returns how much of the time for it is left, ms. */
+function printEvents(events: LogEvent[], printMs: number): number {
+  return writeStderr(events.map((event) => `${escapeControls(JSON.stringify(event))}\n`).join(""), printMs);
 }
 
-/** Synchronously, so that it works while the process exits; past the stream, whose errors could end the process. */
-function writeStderr(text: string): void {
+/**
+ * Synchronously, so that it works while the process exits; past the stream, whose errors could end the process. Where nobody
+ * reads a full pipe, it is given up after about `ms`; returns how much of that is left.
+ */
+function writeStderr(text: string, ms: number): number {
   const bytes = Buffer.from(text);
-  for (let at = 0, refusals = 0; at < bytes.length && refusals < 1_000; ) {
+  let left = ms;
+  // Once Node.js has its stream, a pipe that is full says so instead of blocking.
+  attempt(() => process.stderr, undefined);
+  for (let at = 0; at < bytes.length && left > 0; ) {
     try {
       at += builtin("node:fs").writeSync(2, bytes, at);
     } catch (error) {
-      if ((error as AnyError).code !== "EAGAIN") return;
-      // The reader of a full pipe needs a moment.
-      refusals++;
+      if (anyError(error).code !== "EAGAIN") return left;
+      // The reader needs a moment. A clock may stand still: tries are counted.
+      left--;
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
     }
   }
+  return left;
 }
 
-function print(level: Level, text: string): void {
+/** The colours of levels on a terminal. */
+const COLOURS: Record<Level, number> = { trace: 90, debug: 90, info: 36, warn: 33, error: 31, fatal: 35 };
+
+function print(level: Level, text: string, isColoured: boolean): void {
   const method = level === "fatal" ? "error" : level === "trace" ? "debug" : level;
-  attempt(() => console[method]("%s", printable(text)), undefined);
+  const { isTTY } = method === "warn" || method === "error" ? process.stderr : process.stdout;
+  const name = level.toUpperCase();
+  const isPlain = !isColoured || isTTY !== true || process.env["NO_COLOR"] !== undefined;
+  const line = printable(text);
+  attempt(
+    () => console[method]("%s", isPlain ? line : line.replace(name, `\u001b[${COLOURS[level]}m${name}\u001b[39m`)),
+    undefined,
+  );
 }
 
-/** All control characters but tab and line feed. */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-const CONTROL_CHARACTERS = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g;
+function escapeControls(text: string): string {
+  const escaped = (character: string) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  return text.replace(/[^\P{Cc}\t\n]/gu, escaped);
+}
 
 /** Text for terminals and files: without escape sequences, its further lines set off from other events. */
 function printable(text: string): string {
-  const escaped = (character: string) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`;
-  return text.replace(CONTROL_CHARACTERS, escaped).replaceAll("\n", "\n  ");
+  return escapeControls(text).replace(/\n/g, "\n  ");
 }
 
 /** The loggers that the end of the process concerns. */
 const openLoggers = new Set<Core>();
 
-function onProcessEnd(core: Core): void {
+function watchProcess(core: Core): void {
   if (openLoggers.size === 0) process.on("beforeExit", onBeforeExit).on("exit", onExit);
   openLoggers.add(core);
   for (const signal of core.signals) {
@@ -3506,7 +3791,7 @@ function onProcessEnd(core: Core): void {
   }
 }
 
-function offProcessEnd(core: Core): void {
+function unwatchProcess(core: Core): void {
   openLoggers.delete(core);
   if (openLoggers.size === 0) process.off("beforeExit", onBeforeExit).off("exit", onExit);
   for (const signal of core.signals) {
@@ -3519,17 +3804,48 @@ function onBeforeExit(): void {
 }
 
 function onExit(): void {
-  for (const core of openLoggers) core.exit();
+  let leftMs = STDERR_EXIT_MS;
+  for (const core of openLoggers) leftMs = core.exit(leftMs);
 }
 
-/** Closes all loggers, then lets the signal take its usual effect, unless the program handles it itself. */
-function onSignal(signal: NodeJS.Signals): void {
-  // Without this listener, the same signal again ends the process at once.
+/** Tells the copies of this file apart from other listeners: a program may have loaded several. */
+const IS_CWLOGGER = Symbol.for("cwlogger.onSignal");
+/** Signals whose loggers are closing. */
+const endingSignals = new Set<string>();
+
+const onSignal = Object.assign(
+  (signal: NodeJS.Signals): void => {
+    const loggers = [...openLoggers];
+    if (isHandled(signal)) {
+      // Its handlers decide about the end. What they log now is delivered as well.
+      void Promise.resolve().then(() => loggers.map((core) => core.flush(undefined, true)));
+    } else if (endingSignals.has(signal)) {
+      raise(signal);
+    } else {
+      endingSignals.add(signal);
+      void Promise.all(loggers.map((core) => core.close())).then(() => raise(signal));
+    }
+  },
+  { [IS_CWLOGGER]: true },
+);
+
+/** Whether the program handles a signal itself. The listeners of signal-exit, which it counts, do not: they watch. */
+function isHandled(signal: NodeJS.Signals): boolean {
+  const emitters = [
+    (globalThis as Record<symbol, unknown>)[Symbol.for("signal-exit emitter")],
+    (process as unknown as Fields)["__signal_exit_emitter__"],
+  ] as ({ count?: unknown } | undefined)[];
+  const watching = sum(emitters.map((emitter) => Number(emitter?.count ?? 0)));
+  return process.listeners(signal).filter((listener) => !(IS_CWLOGGER in listener)).length > watching;
+}
+
+/** Lets a signal take its usual effect, once the last copy of this file is done. */
+function raise(signal: NodeJS.Signals): void {
   process.off(signal, onSignal);
-  const isHandled = process.listenerCount(signal) > 0;
-  void Promise.all([...openLoggers].map((core) => core.close())).then(() => {
-    if (!isHandled) process.kill(process.pid, signal);
-  });
+  if (process.listeners(signal).some((listener) => IS_CWLOGGER in listener)) return;
+  // The kernel does not let pid 1 end by a signal.
+  if (process.pid === 1) process.exit(128 + builtin("node:os").constants.signals[signal]);
+  process.kill(process.pid, signal);
 }
 
 /* ══════════════════════════════════════════════ 14 · Licence ════════════════════════════════════════════════

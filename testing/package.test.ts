@@ -5,8 +5,10 @@
  * The projects are outside of the repository. The tarball is installed by npm; the AWS SDK and @types/node are links to
  * those of the repository, so that these tests need no network, take seconds, and use the versions of the lockfile.
  */
+
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
+import { readdirSync } from "node:fs";
 import { cp, mkdir, mkdtemp, readFile, realpath, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -45,7 +47,9 @@ describe("the tarball", () => {
       ["cjs", "d.cts", "d.mts", "mjs"].map((extension) => `dist/${name}.${extension}`),
     );
     const documents = ["CHANGELOG.md", "LICENSE", "README.md", "cloudwatch.ts", "package.json"];
-    assert.deepEqual(names.sort(), [...documents, ...built, "dist/cloudwatch.standalone.mjs"].sort());
+    const others = ["dist/cloudwatch.standalone.mjs", "dist/cwlogger.mjs"];
+    const pages = readdirSync(join(ROOT, "docs")).map((page) => `docs/${page}`);
+    assert.deepEqual(names.sort(), [...documents, ...built, ...others, ...pages].sort());
   });
 
   it("depends on nothing but the peer", () => {
@@ -169,6 +173,11 @@ describe("the installed package", { concurrency: 2 }, () => {
       assert.equal(unsent, 1);
     });
   }
+
+  it("has the command", async () => {
+    const command = join(installed, "node_modules/.bin/cwlogger");
+    assert.equal(await node(installed, command, "--version"), `${manifest.version}\n`);
+  });
 
   for (const compiler of COMPILERS) {
     for (const [name, type, options] of [

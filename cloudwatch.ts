@@ -1011,7 +1011,10 @@ function toText(value: unknown, walk: Walk, name?: string): string {
   if (typeof value === "string") return value;
   if (typeof value === "function") return attempt(() => `[Function: ${value.name}]`, "[Function]");
   if (!isObject(value)) return String(value);
-  if (isBytes(value)) return attempt(() => asBuffer(value).toString(), "[unreadable]");
+  if (isBytes(value)) {
+    walk.expect(value.byteLength);
+    return attempt(() => asBuffer(value).toString(), "[unreadable]");
+  }
   const plain = name === undefined ? walk.copy(value) : walk.member(value, name);
   return typeof plain === "string" ? plain : stringify(plain);
 }
@@ -1246,7 +1249,7 @@ class Walk {
     const prototype: unknown = Object.getPrototypeOf(value);
     const isPlain = prototype === Object.prototype || prototype === null;
     if (!isPlain && isError(value)) return this.#copyError(value);
-    if (!isPlain && ArrayBuffer.isView(value)) this.#expect(value.byteLength / 4);
+    if (!isPlain && ArrayBuffer.isView(value)) this.expect(value.byteLength / 2);
     const { toJSON } = value as { toJSON?: unknown };
     if (typeof toJSON !== "function") return isPlain ? this.#copyMembers(value) : this.#copyContents(value);
     const json: unknown = toJSON.call(value, name);
@@ -1277,7 +1280,7 @@ class Walk {
   }
 
   #copyItems(items: unknown[]): unknown[] {
-    this.#expect(items.length);
+    this.expect(2 * items.length);
     const target: unknown[] = [];
     for (let index = 0; index < items.length && this.#left >= 0; index++) {
       target.push(this.member(read(items, index), String(index)) ?? null);
@@ -1308,9 +1311,9 @@ class Walk {
     return target;
   }
 
-  /** So many items are to come: what has no end is not begun. */
-  #expect(items: number): void {
-    if (2 * items > this.#left && !this.#keepsPart) throw TOO_LARGE;
+  /** So many bytes are to come at least: what is too large is not begun. */
+  expect(bytes: number): void {
+    if (bytes > this.#left && !this.#keepsPart) throw TOO_LARGE;
   }
 }
 
@@ -2066,17 +2069,23 @@ class Queue {
 
   /** Takes what dead processes have left, as there is room for it. */
   async #recover(spool: Spool): Promise<void> {
-    for await (const { logStreamName, events, file, bytes } of spool.recover()) {
-      await this.room(bytes);
-      if (this.#state === "closed") return;
+    for await (const { logStreamName, events, file } of spool.recover()) {
       const stream = this.streams.named(logStreamName);
-      const page = file && new Page(stream, bytes, events.length);
-      if (page !== undefined) page.file = file;
-      for (const { timestamp, message } of events) {
-        this.#append(stream, timestamp, message, Buffer.byteLength(message) + LIMITS.eventOverheadBytes, page);
+      while (events.length > 0) {
+        const part = events.splice(0, this.#portion(events));
+        const bytes = sum(part.map(({ message }) => Buffer.byteLength(message) + LIMITS.eventOverheadBytes));
+        await this.room(bytes);
+        if (this.#state === "closed") return;
+        // In JSON, no byte becomes more than six.
+        const page = file && new Page(stream, 6 * bytes + 64 * part.length, part.length);
+        if (page !== undefined) page.file = spool.share(file as SpoolFile, part.length);
+        for (const { timestamp, message } of part) {
+          this.#append(stream, timestamp, message, Buffer.byteLength(message) + LIMITS.eventOverheadBytes, page);
+        }
+        page?.trim();
+        if (page !== undefined) this.#isTailOpen = false;
+        this.sendSoon();
       }
-      if (page !== undefined) this.#isTailOpen = false;
-      this.sendSoon();
     }
     // What was left by the dead was there before the flushes, too.
     for (const waiter of this.#flushes) waiter.upTo = this.#accepted;
@@ -2087,6 +2096,16 @@ class Queue {
     this.#recoveryTimer = startTimer(() => {
       this.#recovery = this.#recover(spool);
     }, FOREIGN_TIMEOUT_MS);
+  }
+
+  /** How many of some events take a part of the queue that leaves room for others. */
+  #portion(events: LogEvent[]): number {
+    let left = this.#settings.maxQueueBytes / 8;
+    const end = events.findIndex(({ message }) => {
+      left -= Buffer.byteLength(message) + LIMITS.eventOverheadBytes;
+      return left < 0;
+    });
+    return end < 0 ? events.length : Math.max(1, end);
   }
 
   /** Wakes whoever waits for an outcome or for room. */
@@ -2772,14 +2791,14 @@ interface SpoolFile {
   path: string;
   descriptor?: number | undefined;
   places?: number[];
+  /** How many of its events are in pages that have no outcome: it may be too large for one. */
+  left?: { events: number };
 }
 
 /** What a dead process has left of a page. */
 interface Recovered {
   logStreamName: string;
   events: LogEvent[];
-  /** An upper bound of what they take in a page. */
-  bytes: number;
   /** Missing where they are to be written again. */
   file?: SpoolFile;
 }
@@ -2857,7 +2876,15 @@ class Spool {
     this.seal(page);
     const { file } = page;
     page.file = undefined;
-    if (file !== undefined) this.#try(() => this.#fs.rmSync(file.path, { force: true }));
+    if (file === undefined) return;
+    if (file.left !== undefined) file.left.events -= page.count;
+    if (file.left !== undefined && file.left.events > 0) this.settle({ ...page, file } as Page, 0, page.count);
+    else this.#try(() => this.#fs.rmSync(file.path, { force: true }));
+  }
+
+  /** The file of so many of the events that were recovered from one. */
+  share({ path, places = [], left }: SpoolFile, events: number): SpoolFile {
+    return { path, places: places.splice(0, events), ...(left && { left }) };
   }
 
   /** Takes over what dead processes have left, oldest first. */
@@ -2978,21 +3005,18 @@ class Spool {
 
   /** Names of log groups that differ may have the same hash: the files tell. */
   async #isOfLogGroup(directory: string): Promise<boolean> {
-    const files = (await this.#list(directory)) ?? [];
-    if (files[0] === undefined) return files.length === 0 && (await this.#isDirectory(directory));
-    const text = await this.#tryLater(() =>
-      this.#fs.promises.readFile(this.#path.join(directory, files[0] as string), "utf8"),
-    );
-    const header = attempt(() => JSON.parse((text as string).split("\n", 1)[0] as string) as unknown, undefined);
-    // A file without a header never had an event.
-    return text !== undefined && (header === undefined || (header as Fields)["logGroupName"] === this.#logGroupName);
-  }
-
-  async #isDirectory(path: string): Promise<boolean> {
-    return await this.#fs.promises.lstat(path).then(
-      (stats) => stats.isDirectory(),
-      () => false,
-    );
+    try {
+      const [name] = await this.#list(directory);
+      if (name === undefined) return (await this.#fs.promises.lstat(directory)).isDirectory();
+      const text = await this.#fs.promises.readFile(this.#path.join(directory, name), "utf8");
+      const header = attempt(() => JSON.parse(text.split("\n", 1)[0] as string) as unknown, undefined);
+      // A file without a header never had an event.
+      return !isObject(header) || (header as Fields)["logGroupName"] === this.#logGroupName;
+    } catch (error) {
+      // Where it is gone, another process was quicker.
+      if (anyError(error).code !== "ENOENT") this.#fail(error);
+      return false;
+    }
   }
 
   /** False where another process was quicker. */
@@ -3004,15 +3028,15 @@ class Spool {
   }
 
   /** Paths of the files below a directory, oldest first; it may have one that its owner was taking over. */
-  async #list(directory: string): Promise<string[] | undefined> {
-    const paths = await this.#tryLater(() => this.#fs.promises.readdir(directory, { recursive: true }));
+  async #list(directory: string): Promise<string[]> {
     const base = (path: string) => this.#path.basename(path);
-    return paths?.filter((path) => !OWNER.test(base(path))).sort((a, b) => (base(a) < base(b) ? -1 : 1));
+    const paths = await this.#fs.promises.readdir(directory, { recursive: true });
+    return paths.filter((path) => !OWNER.test(base(path))).sort((a, b) => (base(a) < base(b) ? -1 : 1));
   }
 
   /** Moves the files below a directory to the own ones, and gives what is in them. What cannot be read stays. */
   async *#read(directory: string, home: string): AsyncGenerator<Recovered> {
-    for (const name of (await this.#list(directory)) ?? []) {
+    for (const name of (await this.#tryLater(() => this.#list(directory))) ?? []) {
       const path = this.#path.join(home, this.#path.basename(name));
       const text = await this.#tryLater(async () => {
         await this.#fs.promises.rename(this.#path.join(directory, name), path);
@@ -3020,14 +3044,13 @@ class Spool {
       });
       if (text === undefined) continue;
       const { logStreamName, events, places, isWhole } = parseSpoolFile(text);
-      const bytes = 2 * Buffer.byteLength(text) + 64;
-      const hasGaps = places.some((place, index) => place !== index);
+      const file = { path, places: [...places], left: { events: places.length } };
       if (isWhole && events.length === 0) this.#try(() => this.#fs.rmSync(path, { force: true }));
-      else if (isWhole) yield { logStreamName, events, bytes, file: hasGaps ? { path, places } : { path } };
+      else if (isWhole) yield { logStreamName, events, file };
       else {
         this.#reporter.error("ERR_SPOOL", `A file of the spool is damaged, it stays where it is: ${path}`);
         // Its events move on into files of their own.
-        if (events.length > 0) yield { logStreamName, events, bytes };
+        if (events.length > 0) yield { logStreamName, events };
         this.#markDone(
           path,
           places.map((place) => [place, place + 1]),
@@ -3081,7 +3104,7 @@ function parseSpoolFile(text: string): {
   const all: LogEvent[] = [];
   const done = new Set<number>();
   for (const line of lines) {
-    const value = (attempt(() => JSON.parse(line.slice(0, -1)) as unknown, undefined) ?? {}) as Fields;
+    const value = (attempt(() => JSON.parse(line.replace(/,$/, "")) as unknown, undefined) ?? {}) as Fields;
     const { timestamp, message, done: range } = value;
     if (Number.isSafeInteger(timestamp) && typeof message === "string") all.push({ timestamp, message } as LogEvent);
     else if (!Array.isArray(range)) isWhole = false;

@@ -2515,7 +2515,7 @@ class Sender {
   #create(stream: LogStream, tried: Try): Promise<Failure> {
     const known = this.#creating.get(stream);
     if (known !== undefined) return known.then((creation) => ({ ...creation, tried }));
-    const creation = this.#createStream(stream.name, stream.isFresh, this.#settings.createLogGroup)
+    const creation = this.#createStream(stream, this.#settings.createLogGroup)
       .then((createdAs) => this.#failed("missing", undefined, tried, { isRepaired: true, createdAs }))
       .catch((error: unknown) => {
         const verdict = verdictOf(error);
@@ -2529,21 +2529,24 @@ class Sender {
     return creation;
   }
 
-  /** Returns the name under which it was created. */
-  async #createStream(logStreamName: string, isFresh: boolean, mayCreateGroup: boolean): Promise<string> {
+  /** Returns the name under which it was created: of a fresh one another, where that is taken. */
+  async #createStream(stream: LogStream, mayCreateGroup: boolean): Promise<string> {
     const logGroupName = this.#logGroupName;
-    try {
-      await this.#request((sdk) => new sdk.CreateLogStreamCommand({ logGroupName, logStreamName }));
-    } catch (error) {
-      const isTaken = anyError(error).name === "ResourceAlreadyExistsException";
-      if (isTaken && !isFresh) return logStreamName;
-      const isGroupMissing = verdictOf(error) === "missing" && mayCreateGroup;
-      if (!isTaken && !isGroupMissing) throw error;
-      if (isGroupMissing) await this.#createGroup();
-      const name = isTaken ? fillName(DEFAULTS.logStreamName, Date.now()) : logStreamName;
-      return this.#createStream(name, isFresh, mayCreateGroup && !isGroupMissing);
+    let logStreamName = stream.name;
+    for (let names = 1; ; ) {
+      try {
+        await this.#request((sdk) => new sdk.CreateLogStreamCommand({ logGroupName, logStreamName }));
+        return logStreamName;
+      } catch (error) {
+        if (anyError(error).name === "ResourceAlreadyExistsException") {
+          if (!stream.isFresh || names++ > MAX_REPAIRS) return logStreamName;
+          logStreamName = fillName(DEFAULTS.logStreamName, Date.now());
+        } else if (verdictOf(error) === "missing" && mayCreateGroup) {
+          mayCreateGroup = false;
+          await this.#createGroup();
+        } else throw error;
+      }
     }
-    return logStreamName;
   }
 
   async #createGroup(): Promise<void> {

@@ -338,7 +338,7 @@ class Reporter {
   readonly #waiting: (() => unknown)[] = [];
   /** Losses without content, until the timer, `flush`, `close` or the exit tells them. */
   readonly #gathered = new Map<DroppedReason, Loss>();
-  #timer: NodeJS.Timeout | undefined;
+  #timer: Stop | undefined;
   /** Around the logger's own doings, once the console is captured: what is printed there is no event. */
   #quiet: AsyncLocalStorage<true> | undefined;
 
@@ -366,7 +366,7 @@ class Reporter {
 
   /** Tells what waits, gathered losses included. What the callbacks cause in turn waits for the next time. */
   tellNow(): void {
-    stopTimer(this.#timer);
+    this.#timer?.();
     this.#timer = undefined;
     for (const loss of this.#gathered.values()) this.#waiting.push(() => this.#onLoss(loss));
     this.#gathered.clear();
@@ -727,7 +727,8 @@ class Core {
   /** What the console has printed, but for what the logger or a function of its options prints. */
   capture(level: Level, values: unknown[], context: Fields | undefined): void {
     if (this.#nested > 0 || this.reporter.isPrinting) return;
-    this.#take("console", level, Date.now(), values[0], values.slice(1), context);
+    const [message = values.length === 0 ? "" : undefined] = values;
+    this.#take("console", level, Date.now(), message, values.slice(1), context);
   }
 
   /** A record that a host hands over. */
@@ -838,7 +839,7 @@ class Core {
     this.#nested++;
     try {
       const walk = this.#walk();
-      const draft: Draft = { timestamp, level, message: undefined, error: undefined, fields: [] };
+      const draft: Draft = { timestamp, level, message: undefined, error: undefined, fields: [], messageOf: undefined };
       if (origin !== "line" && this.#nested <= MAX_NESTED_CALLS) {
         draft.fields.push(this.#givenFields(), context);
         readCall(draft, message, more, walk, origin === "console");
@@ -943,6 +944,8 @@ interface Draft {
   message: string | undefined;
   error: unknown;
   fields: (object | undefined)[];
+  /** The layer whose own \`message\` is the message. */
+  messageOf: object | undefined;
 }
 
 /** A formatted event; a JSON event before it becomes a text. */
@@ -990,8 +993,9 @@ function readValue(draft: Draft, value: unknown, walk: Walk): void {
     draft.message = toText(read(value, "message"), walk);
     draft.error = value;
   } else if (isRecord(value)) {
-    const { message, ...rest } = mergeFields([value]);
-    draft.fields.push(rest);
+    const message = read(value, "message");
+    draft.messageOf = value;
+    draft.fields.push(value);
     if (isError(message)) draft.error = message;
     if (isError(message)) draft.message = toText(read(message, "message"), walk);
     else if (message !== undefined) draft.message = toText(message, walk, "message");
@@ -1049,6 +1053,7 @@ function copyFields(event: Draft, target: Fields, walk: Walk, isTaken: (name: st
   for (const layer of event.fields) {
     if (!isObject(layer)) continue;
     for (const name of keysOf(layer)) {
+      if (name === "message" && layer === event.messageOf) continue;
       const value = read(layer, name);
       const canBeError = (name === "error" || name === "err") && event.error === undefined;
       if (canBeError && isError(value) && !walk.hides(name)) {
@@ -1061,6 +1066,7 @@ function copyFields(event: Draft, target: Fields, walk: Walk, isTaken: (name: st
       while (isTaken(free) || (free !== name && event.fields.some((other) => isObject(other) && hasOwn(other, free))))
         free += "_";
       setOwn(target, free, plain);
+      if (walk.isOver) return;
     }
   }
 }
@@ -1079,6 +1085,7 @@ function compileFormat(format: Settings["format"]): Format | undefined {
     if (walk.redaction === undefined) {
       // As they are, for it may want a Date.
       given.fields = mergeFields(event.fields);
+      if (event.messageOf !== undefined) delete given.fields["message"];
       const lifted = ["error", "err"].find((name) => event.error === undefined && isError(given.fields[name]));
       if (lifted !== undefined) {
         event.error = given.fields[lifted];
@@ -1250,10 +1257,13 @@ class Walk {
     const isPlain = prototype === Object.prototype || prototype === null;
     if (!isPlain && isError(value)) return this.#copyError(value);
     if (!isPlain && ArrayBuffer.isView(value)) this.expect(value.byteLength / 2);
-    const { toJSON } = value as { toJSON?: unknown };
-    if (typeof toJSON !== "function") return isPlain ? this.#copyMembers(value) : this.#copyContents(value);
-    const json: unknown = toJSON.call(value, name);
-    if (json === value) return this.#copyContents(value);
+    // Of bytes and numbers without end, the beginning is enough.
+    const isEndless = !isPlain && types().isTypedArray(value) && value.length > this.#left;
+    const given = isEndless ? value.subarray(0, Math.max(0, this.#left)) : value;
+    const { toJSON } = given as { toJSON?: unknown };
+    if (typeof toJSON !== "function") return isPlain ? this.#copyMembers(given) : this.#copyContents(given);
+    const json: unknown = toJSON.call(given, name);
+    if (json === given) return this.#copyContents(given);
     // JSON has no word for an invalid date.
     return json === null && types().isDate(value) ? String(value) : this.copy(json, name);
   }
@@ -1311,6 +1321,11 @@ class Walk {
     return target;
   }
 
+  /** Whether more has been copied than could be sent. */
+  get isOver(): boolean {
+    return this.#left < 0;
+  }
+
   /** So many bytes are to come at least: what is too large is not begun. */
   expect(bytes: number): void {
     if (bytes > this.#left && !this.#keepsPart) throw TOO_LARGE;
@@ -1360,7 +1375,9 @@ function fitted(written: Written, { overflow, maxEventBytes }: Settings, roomByt
 
 /** What becomes of an event of which too much was logged to be copied. */
 function tooLarge({ overflow, maxEventBytes }: Settings): Fit {
-  return overflow === "split" ? { count: 1 } : { text: "[too large to be kept]", bytes: maxEventBytes + 1 };
+  const text = "[too large to be kept]";
+  if (overflow === "truncate") return text;
+  return overflow === "split" ? { count: 1 } : { text, bytes: maxEventBytes + 1 };
 }
 
 /** The text of an event. CloudWatch Logs refuses an empty one. */
@@ -1631,7 +1648,7 @@ class Queue {
   #state: "open" | "closing" | "closed" = "open";
   /** Takes over what dead processes have left. */
   #recovery: Promise<void> | undefined;
-  #recoveryTimer: NodeJS.Timeout | undefined;
+  #recoveryTimer: Stop | undefined;
   /** The last page, which takes events unless it is sealed; and the first event that no batch has, if there is a page. */
   #tail: Page | undefined;
   #isTailOpen = false;
@@ -1646,7 +1663,7 @@ class Queue {
   /** Events accepted so far, and how many of those go without their batch being full. */
   #accepted = 0;
   #due = 0;
-  #timer: NodeJS.Timeout | undefined;
+  #timer: Stop | undefined;
   /** Events without an outcome. */
   #pending = 0;
   #pendingBytes = 0;
@@ -1800,8 +1817,8 @@ class Queue {
   close(): { events: LogEvent[]; cause: Error | undefined } {
     if (this.#state === "closed") return { events: [], cause: undefined };
     this.#state = "closed";
-    stopTimer(this.#timer);
-    stopTimer(this.#recoveryTimer);
+    this.#timer?.();
+    this.#recoveryTimer?.();
     const cause = this.#sender.stop();
     this.#sealTail();
     const events: LogEvent[] = [];
@@ -1900,7 +1917,7 @@ class Queue {
 
   /** What is waiting goes after `ms` at the latest; no later event puts that off. */
   #sendIn(ms: number): void {
-    stopTimer(this.#timer);
+    this.#timer?.();
     this.#timer = startTimer(() => this.sendSoon(), ms);
   }
 
@@ -2388,7 +2405,7 @@ class Sender {
   #sleep(ms: number, left: () => number): Promise<boolean> {
     return new Promise((resolve) => {
       const end = (isWoken: boolean) => {
-        stopTimer(timer);
+        stop();
         this.#pauses.delete(wake);
         resolve(isWoken);
       };
@@ -2398,11 +2415,11 @@ class Sender {
         const ms = left();
         if (Date.now() + ms >= endsAt) return;
         endsAt = Date.now() + ms;
-        stopTimer(timer);
-        if (ms > 0) timer = startTimer(() => end(true), ms);
+        stop();
+        if (ms > 0) stop = startTimer(() => end(true), ms);
         else end(true);
       };
-      let timer = startTimer(() => end(false), ms);
+      let stop = startTimer(() => end(false), ms);
       this.#pauses.add(wake);
     });
   }
@@ -2594,7 +2611,7 @@ class Sender {
   /** One request, given up after REQUEST_TIMEOUT_MS or when the sender stops. */
   async #request(command: (sdk: SdkModule) => object): Promise<unknown> {
     const abort = new AbortController();
-    const timer = startTimer(() => abort.abort(), REQUEST_TIMEOUT_MS);
+    const stop = startTimer(() => abort.abort(), REQUEST_TIMEOUT_MS);
     this.#aborts.add(abort);
     const late = new Promise<never>((_, reject) => {
       abort.signal.addEventListener("abort", () => {
@@ -2606,7 +2623,7 @@ class Sender {
       // Some clients do not heed the signal.
       return await Promise.race([this.#reporter.quietly(() => this.#send(command, abort.signal)), late]);
     } finally {
-      stopTimer(timer);
+      stop();
       this.#aborts.delete(abort);
     }
   }
@@ -2818,7 +2835,7 @@ class Spool {
   #home: string | undefined;
   #isOff = false;
   #server: SocketServer | undefined;
-  #heartbeat: NodeJS.Timeout | undefined;
+  #heartbeat: Stop | undefined;
   #files = 0;
 
   constructor(directory: string, logGroupName: string, reporter: Reporter) {
@@ -2917,7 +2934,7 @@ class Spool {
     const home = this.#home;
     this.#isOff = true;
     this.#home = undefined;
-    stopTimer(this.#heartbeat);
+    this.#heartbeat?.();
     this.#server?.close();
     if (home === undefined) return;
     attempt(() => this.#fs.rmSync(this.#socketOf(this.#path.basename(home)), { force: true }), undefined);
@@ -2974,7 +2991,8 @@ class Spool {
     this.#fs.mkdirSync(home, { mode: 0o700 });
     this.#home = home;
     const beat = () => attempt(() => this.#fs.utimesSync(home, new Date(), new Date()), undefined);
-    this.#heartbeat = builtin("node:timers").setInterval(beat, HEARTBEAT_MS).unref();
+    const heartbeat = builtin("node:timers").setInterval(beat, HEARTBEAT_MS).unref();
+    this.#heartbeat = () => builtin("node:timers").clearInterval(heartbeat);
     return home;
   }
 
@@ -3030,11 +3048,15 @@ class Spool {
     );
   }
 
-  /** Paths of the files below a directory, oldest first; it may have one that its owner was taking over. */
+  /** Paths of the files below a directory, oldest first; it may have one that its owner was taking over. No links. */
   async #list(directory: string): Promise<string[]> {
     const base = (path: string) => this.#path.basename(path);
-    const paths = await this.#fs.promises.readdir(directory, { recursive: true });
-    return paths.filter((path) => !OWNER.test(base(path))).sort((a, b) => (base(a) < base(b) ? -1 : 1));
+    const paths: string[] = [];
+    for (const path of await this.#fs.promises.readdir(directory, { recursive: true })) {
+      const stats = await this.#fs.promises.lstat(this.#path.join(directory, path));
+      if (stats.isFile()) paths.push(path);
+    }
+    return paths.sort((a, b) => (base(a) < base(b) ? -1 : 1));
   }
 
   /** Moves the files below a directory to the own ones, and gives what is in them. What cannot be read stays. */
@@ -3464,9 +3486,9 @@ function refuse(Kind: new (text: string) => Error, name: string, rule: string, v
 /** A value as an error may show it: without secrets, which may be in credentials, in a client, and in a URL. */
 function shown(name: string, value: unknown): string {
   if (name === "credentials" || name === "client") return `a value of type ${typeof value}`;
-  return show(
-    name === "endpoint" && typeof value === "string" ? value.replace(/[^/]*@/, "").replace(/\?.*/s, "") : value,
-  );
+  if (name !== "endpoint" || typeof value !== "string") return show(value);
+  const [address = ""] = value.split("?", 1);
+  return show(address.slice(address.lastIndexOf("@") + 1));
 }
 
 function show(value: unknown): string {
@@ -3572,22 +3594,35 @@ function builtin<Name extends keyof Builtins>(name: Name): Builtins[Name] {
 
 const types = () => builtin("node:util").types;
 
-/** Timers of Node's, whatever a test runner has made of the global ones. They do not keep the process alive. */
-function startTimer(action: () => void, ms: number): NodeJS.Timeout {
-  return builtin("node:timers").setTimeout(action, Math.min(ms, MAX_TIMER_MS)).unref();
+/**
+ * A timer of Node's, whatever a test runner has made of the global ones; returns what stops it. One that has fired is left
+ * alone: some mocks would stop another in its place.
+ */
+function startTimer(action: () => void, ms: number, keepsAlive = false): Stop {
+  const { setTimeout, clearTimeout } = builtin("node:timers");
+  let timer: NodeJS.Timeout | undefined = setTimeout(
+    () => {
+      timer = undefined;
+      action();
+    },
+    Math.min(ms, MAX_TIMER_MS),
+  );
+  if (!keepsAlive) timer.unref();
+  return () => {
+    if (timer !== undefined) clearTimeout(timer);
+    timer = undefined;
+  };
 }
 
-function stopTimer(timer: NodeJS.Timeout | undefined): void {
-  builtin("node:timers").clearTimeout(timer);
-}
+type Stop = () => void;
 
 /** Passes after `ms`, and keeps the process alive until then; what is no time has passed. */
-function startDeadline(ms: number): { passed: Promise<void>; clear: () => void } {
-  let timer: NodeJS.Timeout | undefined;
+function startDeadline(ms: number): { passed: Promise<void>; clear: Stop } {
+  let clear: Stop = () => {};
   const passed = new Promise<void>((resolve) => {
-    if (ms !== Number.POSITIVE_INFINITY) timer = startTimer(resolve, ms > 0 ? ms : 0).ref();
+    if (ms !== Number.POSITIVE_INFINITY) clear = startTimer(resolve, ms > 0 ? ms : 0, true);
   });
-  return { passed, clear: () => stopTimer(timer) };
+  return { passed, clear };
 }
 
 /** Keeps the process alive where timers are mocked, until it is closed. */

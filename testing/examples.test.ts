@@ -369,9 +369,17 @@ function versionOf(name: string): string {
 /** Builds the package as `npm run build` does, but in a folder of its own: other tests may rebuild dist/ meanwhile. */
 async function buildPackage(): Promise<void> {
   const folder = join(temporary, "cwlogger");
-  await mkdir(join(folder, "testing"), { recursive: true });
+  for (const part of ["testing", "bin"]) await mkdir(join(folder, part), { recursive: true });
   const { files } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"));
-  const sources = ["package.json", "build.mjs", "tsconfig.json", "LICENSE", "testing/local-cloudwatch.ts", ...files];
+  const sources = [
+    "package.json",
+    "build.mjs",
+    "tsconfig.json",
+    "LICENSE",
+    "testing/local-cloudwatch.ts",
+    "bin/cwlogger.ts",
+    ...files,
+  ];
   for (const file of sources) {
     if (file !== "dist") await cp(join(ROOT, file), join(folder, file), { recursive: true });
   }

@@ -787,8 +787,9 @@ class Core {
     // Before the logger closes: they may log.
     this.reporter.tellNow();
     this.#queue.startClosing();
-    this.#closing ??= this.flush(timeoutMs, true).then(() => {
+    this.#closing ??= this.flush(timeoutMs, true).then(async () => {
       const { events } = this.#end();
+      await this.#queue.stopped();
       if (this.#settings.onLoss === undefined) printEvents(events, STDERR_EXIT_MS);
       unwatchProcess(this);
       return this.stats();
@@ -953,6 +954,15 @@ type Written = string | Fields;
 
 type Format = (event: Draft, walk: Walk, caller: string) => unknown;
 
+/** As events have them. */
+const LEVEL_NAMES = {
+  trace: "TRACE",
+  debug: "DEBUG",
+  info: "INFO",
+  warn: "WARN",
+  error: "ERROR",
+  fatal: "FATAL",
+} as const;
 const LEFT_OUT = "[left out: logged while other events were being formatted]";
 const REDACTED = "[redacted]";
 
@@ -1035,7 +1045,7 @@ function stringify(plain: unknown): string {
 /** A JSON event as plain data: level, message and error, then the fields. */
 function toRecord(event: Draft, walk: Walk): Fields {
   const { message, error } = event;
-  const record: Fields = { level: event.level.toUpperCase() };
+  const record: Fields = { level: LEVEL_NAMES[event.level] };
   if (message !== undefined) record["message"] = walk.hides("message") ? REDACTED : message;
   if (error !== undefined) record["error"] = walk.member(error, "error");
   copyFields(event, record, walk, isReserved);
@@ -1116,7 +1126,7 @@ function templateFormat(template: string): Format {
     const fill = (name: string): string => {
       if (name === "timestamp") return new Date(event.timestamp).toISOString();
       if (name === "clock") return clockTime(event.timestamp);
-      if (name === "level") return event.level.toUpperCase();
+      if (name === "level") return LEVEL_NAMES[event.level];
       if (name === "caller") return caller;
       if (name === "message") return messageWithError(event, walk);
       const value = hasOwn(fields, name) ? fields[name] : "";
@@ -1253,15 +1263,17 @@ class Walk {
 
   #contents(value: object, name: string): unknown {
     this.#spend(2);
-    const prototype: unknown = Object.getPrototypeOf(value);
-    const isPlain = prototype === Object.prototype || prototype === null;
-    if (!isPlain && isError(value)) return this.#copyError(value);
-    if (!isPlain && ArrayBuffer.isView(value)) this.expect(value.byteLength / 2);
+    if (isPlain(value)) {
+      const { toJSON } = value as { toJSON?: unknown };
+      if (typeof toJSON !== "function") return this.#copyMembers(value);
+    }
+    if (isError(value)) return this.#copyError(value);
+    if (ArrayBuffer.isView(value)) this.expect(value.byteLength / 2);
     // Of bytes and numbers without end, the beginning is enough.
-    const isEndless = !isPlain && types().isTypedArray(value) && value.length > this.#left;
+    const isEndless = types().isTypedArray(value) && value.length > this.#left;
     const given = isEndless ? value.subarray(0, Math.max(0, this.#left)) : value;
     const { toJSON } = given as { toJSON?: unknown };
-    if (typeof toJSON !== "function") return isPlain ? this.#copyMembers(given) : this.#copyContents(given);
+    if (typeof toJSON !== "function") return this.#copyContents(given);
     const json: unknown = toJSON.call(given, name);
     if (json === given) return this.#copyContents(given);
     // JSON has no word for an invalid date.
@@ -1293,6 +1305,7 @@ class Walk {
     this.expect(2 * items.length);
     const target: unknown[] = [];
     for (let index = 0; index < items.length && this.#left >= 0; index++) {
+      this.#spend(2);
       target.push(this.member(read(items, index), String(index)) ?? null);
     }
     return target;
@@ -1842,6 +1855,11 @@ class Queue {
     this.#ready.length = 0;
     for (const { done } of [...this.#flushes, ...this.#waitingForRoom.splice(0)]) done();
     return { events, cause };
+  }
+
+  /** Resolves when no files of the spool are moved any more: the next logger may look for them at once. */
+  async stopped(): Promise<void> {
+    await this.#recovery;
   }
 
   /** Writes an event as an element of `logEvents`; nothing is counted until all of it is there. */
@@ -3062,6 +3080,7 @@ class Spool {
   /** Moves the files below a directory to the own ones, and gives what is in them. What cannot be read stays. */
   async *#read(directory: string, home: string): AsyncGenerator<Recovered> {
     for (const name of (await this.#tryLater(() => this.#list(directory))) ?? []) {
+      if (this.#home === undefined) return;
       const path = this.#path.join(home, this.#path.basename(name));
       const text = await this.#tryLater(async () => {
         await this.#fs.promises.rename(this.#path.join(directory, name), path);
@@ -3082,8 +3101,11 @@ class Spool {
         );
       }
     }
-    const names = (await this.#fs.promises.readdir(directory).catch(() => [])) as string[];
-    for (const name of [...names, ""]) await this.#fs.promises.rmdir(this.#path.join(directory, name)).catch(() => {});
+    // Only where they are empty, the innermost first.
+    const names: string[] = await this.#fs.promises.readdir(directory, { recursive: true }).catch(() => []);
+    for (const name of [...names.sort((a, b) => b.length - a.length), ""]) {
+      await this.#fs.promises.rmdir(this.#path.join(directory, name)).catch(() => {});
+    }
   }
 
   #try<T>(action: () => T): T | undefined {
@@ -3711,22 +3733,37 @@ function asBuffer({ buffer, byteOffset, byteLength }: Uint8Array): Buffer {
 
 function isError(value: unknown): value is Error {
   if (!isObject(value)) return false;
-  // Most values are plain objects, of which this is known at once.
-  const isOne = () => types().isNativeError(value) || value instanceof Error;
-  return attempt(() => Object.getPrototypeOf(value) !== Object.prototype && isOne(), false);
+  try {
+    // Most values are plain objects, of which this is known at once.
+    return !isPlain(value) && (types().isNativeError(value) || value instanceof Error);
+  } catch (error) {
+    return notKnown(error);
+  }
 }
 
 /** Whether the properties of a value are its content. */
 function isRecord(value: unknown): value is object {
   if (!isObject(value)) return false;
-  return attempt(() => {
-    const prototype: unknown = Object.getPrototypeOf(value);
-    if (prototype === Object.prototype || prototype === null) return true;
+  try {
+    if (isPlain(value)) return true;
     if (Array.isArray(value) || ArrayBuffer.isView(value) || isError(value)) return false;
     const { isMap, isSet, isRegExp, isBoxedPrimitive, isPromise } = types();
     if ([isMap, isSet, isRegExp, isBoxedPrimitive, isPromise].some((is) => is(value))) return false;
     return typeof (value as { toJSON?: unknown }).toJSON !== "function";
-  }, false);
+  } catch (error) {
+    return notKnown(error);
+  }
+}
+
+function isPlain(value: object): boolean {
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === Object.prototype || prototype === null;
+}
+
+/** What cannot be looked at is nothing in particular; but with no stack left, the call fails. */
+function notKnown(error: unknown): false {
+  if (isStackEnd()) throw error;
+  return false;
 }
 
 /** The value in a Number, String, Boolean, BigInt or Symbol object. */
@@ -3822,7 +3859,7 @@ const COLOURS: Record<Level, number> = { trace: 90, debug: 90, info: 36, warn: 3
 function print(level: Level, text: string, isColoured: boolean): void {
   const method = level === "fatal" ? "error" : level === "trace" ? "debug" : level;
   const { isTTY } = method === "warn" || method === "error" ? process.stderr : process.stdout;
-  const name = level.toUpperCase();
+  const name = LEVEL_NAMES[level];
   const isPlain = !isColoured || isTTY !== true || process.env["NO_COLOR"] !== undefined;
   const line = printable(text);
   attempt(

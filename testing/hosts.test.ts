@@ -662,6 +662,7 @@ for (const edition of BOTH) {
     });
 
     check("level, silent and format of the transport", async (world) => {
+      world.expectsTrouble = true;
       const { createLogger, format } = load(edition, "winston");
       const logger = world.logger();
       const upper = format((record: { message: string }) =>

@@ -89,12 +89,11 @@ export const LIMITS = Object.freeze({
 /** Up to this share of `maxQueueBytes` every level is taken, the rest is for warn and worse; below the other there is room. */
 const QUEUE_HEADROOM = 0.8;
 const QUEUE_ROOM = 0.5;
-/** Waiting events are written into pages of so many bytes and events; memory of so many pages is kept for later. */
+/** Waiting events are written into pages of so many bytes; memory of so many pages is kept for later. */
 const PAGE_BYTES = 65_536;
-const PAGE_EVENTS = 1_280;
-const MAX_SPARE_PAGES = 32;
-/** So many batches may be held back by the order of events while others go past them. */
-const MAX_READY = 64;
+const MAX_SPARE_PAGES = 128;
+/** So many batches at most are cut, in flight or held back by the order of events while others go past them. */
+const MAX_CUT_BATCHES = 64;
 /** Pauses before jitter: of transient trouble, and while the configuration is at fault, for a repair is found out soon. */
 const RETRY_MIN_MS = 100;
 const RETRY_MAX_MS = 10_000;
@@ -435,15 +434,16 @@ export class CloudwatchLogger {
    * @throws {RangeError} A name, number or word is none of those allowed.
    */
   constructor(logGroupName: string | null, options: CloudwatchLoggerOptions = {}) {
-    if (options instanceof ChildOptions) {
-      this.#core = options.parent.#core;
-      this.#parent = options.parent;
-      this.#fields = options.own;
-      this.#threshold = options.threshold;
+    const { [PARENT]: parent, fields, threshold } = (options ?? {}) as Partial<ChildOptions>;
+    if (parent !== undefined) {
+      this.#core = parent.#core;
+      this.#parent = parent;
+      this.#fields = fields;
+      this.#threshold = threshold;
     } else {
       const settings = validate(logGroupName, options);
       this.#core = new Core(logGroupName, settings);
-      this.#threshold = LEVELS[thresholdOf(settings.level) ?? "info"];
+      this.#threshold = weightOf(settings.level);
     }
     // They are handed over as callbacks: promise.catch(logger.error).
     for (const method of LOG_METHODS) this[method] = this[method].bind(this) as never;
@@ -456,13 +456,13 @@ export class CloudwatchLogger {
 
   /** The threshold. @throws {RangeError} on setting what is no level. */
   get level(): Threshold {
-    const threshold = this.#weight();
-    return (Object.keys(LEVELS) as Threshold[]).find((level) => LEVELS[level] === threshold) as Threshold;
+    const weight = this.#weight();
+    return (Object.keys(LEVELS) as Threshold[]).find((level) => LEVELS[level] === weight) as Threshold;
   }
 
   set level(level: ThresholdName) {
     check("level", level);
-    this.#threshold = LEVELS[thresholdOf(level) ?? "info"];
+    this.#threshold = weightOf(level);
   }
 
   /** Whether a call at `level` is logged; an unknown level counts as `info`. */
@@ -471,11 +471,11 @@ export class CloudwatchLogger {
   }
 
   trace(message?: unknown, ...more: unknown[]): void {
-    if (this.#weight() <= LEVELS.trace) this.#log("trace", message, more);
+    this.#log("trace", message, more);
   }
 
   debug(message?: unknown, ...more: unknown[]): void {
-    if (this.#weight() <= LEVELS.debug) this.#log("debug", message, more);
+    this.#log("debug", message, more);
   }
 
   /**
@@ -492,30 +492,28 @@ export class CloudwatchLogger {
    * ```
    */
   info(message?: unknown, ...more: unknown[]): void {
-    if (this.#weight() <= LEVELS.info) this.#log("info", message, more);
+    this.#log("info", message, more);
   }
 
   warn(message?: unknown, ...more: unknown[]): void {
-    if (this.#weight() <= LEVELS.warn) this.#log("warn", message, more);
+    this.#log("warn", message, more);
   }
 
   error(message?: unknown, ...more: unknown[]): void {
-    if (this.#weight() <= LEVELS.error) this.#log("error", message, more);
+    this.#log("error", message, more);
   }
 
   fatal(message?: unknown, ...more: unknown[]): void {
-    if (this.#weight() <= LEVELS.fatal) this.#log("fatal", message, more);
+    this.#log("fatal", message, more);
   }
 
   /** `log(level, message, …)`, or `log({ level, message, … })`. Where the first value is no level, the same as `info`. */
-  log(...values: unknown[]): void {
-    const [first, ...rest] = values;
-    const level = levelNamed(first);
-    const inside = levelNamed(isRecord(first) ? read(first, "level") : undefined);
-    if (LEVELS[(rest.length > 0 && level) || inside || "info"] < this.#weight()) return;
-    if (rest.length > 0 && level !== undefined) this.#log(level, rest[0], rest.slice(1));
+  log(first?: unknown, ...rest: unknown[]): void {
+    const level = rest.length > 0 ? levelNamed(first) : undefined;
+    const inside = isRecord(first) ? levelNamed(read(first, "level")) : undefined;
+    if (level !== undefined) this.#log(level, rest[0], rest.slice(1));
     else if (inside === undefined) this.#log("info", first, rest);
-    else this.#log(inside, { ...mergeFields([first as object]), level: undefined }, rest);
+    else this.#log(inside, fieldsOf(first as object, { level: undefined }), rest);
   }
 
   /**
@@ -528,8 +526,8 @@ export class CloudwatchLogger {
    */
   child(fields?: object, options?: { level?: ThresholdName | undefined }): CloudwatchLogger {
     const level = isObject(options) ? read(options, "level") : undefined;
-    const threshold = level === undefined ? undefined : LEVELS[thresholdOf(level) ?? "info"];
-    const own = new ChildOptions(this, mergeFields([this.#fields, fields]), threshold);
+    const threshold = level === undefined ? undefined : weightOf(level);
+    const own: ChildOptions = { [PARENT]: this, fields: fieldsOf(this.#fields, fields), threshold };
     return new CloudwatchLogger(null, own as object);
   }
 
@@ -544,14 +542,15 @@ export class CloudwatchLogger {
    */
   withFields<T>(fields: object, callback: () => T): T {
     this.#scope ??= new (builtin("node:async_hooks").AsyncLocalStorage)();
-    return this.#scope.run(mergeFields([this.#scope.getStore(), fields]), callback);
+    return this.#scope.run(fieldsOf(this.#scope.getStore(), fields), callback);
   }
 
   /** Makes events of `console.debug/log/info/warn/error` as well; they still print. Returns the function that undoes it. */
   captureConsole(): () => void {
     let isActive = true;
     this.#core.reporter.watchPrinting();
-    const undo = CONSOLE_LEVELS.map(([method, level]) => {
+    const undo = (["debug", "log", "info", "warn", "error"] as const).map((method) => {
+      const level = method === "log" ? "info" : method;
       const original = console[method];
       const captured = (...values: unknown[]) => {
         original.apply(console, values);
@@ -580,16 +579,13 @@ export class CloudwatchLogger {
    * ```
    */
   stream(): Writable {
-    return new HostStream(
-      this.#core,
-      () => this.#context(),
-      () => this.#core.flush(),
-    ).stream;
+    const finish = () => this.#core.flush();
+    return new HostStream(this.#core, () => this.#context(), finish, false).stream;
   }
 
   /** Counts so far. `logged === delivered + rejected + dropped + pending`, at every moment. */
   stats(): Stats {
-    return this.#core.stats();
+    return this.#core.queue.stats();
   }
 
   /**
@@ -618,38 +614,32 @@ export class CloudwatchLogger {
   }
 
   #log(level: Level, message: unknown, more: unknown[]): void {
-    const caller = this.#core.wantsCaller ? callerName(this.#log) : undefined;
-    this.#core.log(level, message, more, this.#context(), caller);
+    if (LEVELS[level] < this.#weight()) return;
+    const caller = this.#core.wantsCaller ? callerName(this.#log) : "";
+    this.#core.take("call", level, Date.now(), message, more, this.#context(), caller);
   }
 
   /** The fields of this logger, then those of the callbacks it runs in, outer ones first. */
   #context(): Fields | undefined {
     const scoped = this.#scoped();
-    return scoped === undefined ? this.#fields : mergeFields([this.#fields, scoped]);
+    return scoped === undefined ? this.#fields : fieldsOf(this.#fields, scoped);
   }
 
   #scoped(): Fields | undefined {
     const outer = this.#parent === undefined ? undefined : this.#parent.#scoped();
     const own = this.#scope?.getStore();
-    return outer === undefined || own === undefined ? (outer ?? own) : mergeFields([outer, own]);
+    return outer === undefined || own === undefined ? (outer ?? own) : fieldsOf(outer, own);
   }
 }
 
 const LOG_METHODS = ["trace", "debug", "info", "warn", "error", "fatal", "log"] as const;
-const CONSOLE_METHODS = ["debug", "log", "info", "warn", "error"] as const;
-const CONSOLE_LEVELS = CONSOLE_METHODS.map((method) => [method, method === "log" ? "info" : method] as const);
 
 /** How `child` hands its own to the constructor. */
-class ChildOptions {
-  readonly parent: CloudwatchLogger;
-  readonly own: Fields;
-  readonly threshold: number | undefined;
-
-  constructor(parent: CloudwatchLogger, own: Fields, threshold: number | undefined) {
-    this.parent = parent;
-    this.own = own;
-    this.threshold = threshold;
-  }
+const PARENT = Symbol("parent");
+interface ChildOptions {
+  [PARENT]: CloudwatchLogger;
+  fields: Fields;
+  threshold: number | undefined;
 }
 
 /**
@@ -667,12 +657,8 @@ export default function transport(options: { logGroupName: string | null } & Clo
   // pino kills its worker after 10 s.
   settings.closeTimeoutMs = Math.min(settings.closeTimeoutMs, DEFAULTS.closeTimeoutMs);
   const core = new Core(options.logGroupName, settings);
-  return new HostStream(
-    core,
-    () => undefined,
-    () => core.close(),
-    true,
-  ).stream;
+  const finish = () => core.close();
+  return new HostStream(core, () => undefined, finish, true).stream;
 }
 
 /** Where an event comes from. Only a `call` may throw; what came from the console is printed already. */
@@ -680,6 +666,7 @@ type Origin = "call" | "console" | "host" | "line" | "notice";
 
 /** What a logger and its children share: the way of an event up to the queue. */
 class Core {
+  readonly queue: Queue;
   readonly reporter: Reporter;
   readonly signals: readonly NodeJS.Signals[];
   readonly wantsCaller: boolean;
@@ -689,7 +676,6 @@ class Core {
   readonly #redaction: Redaction | undefined;
   /** `undefined` for JSON. */
   readonly #format: Format | undefined;
-  readonly #queue: Queue;
   /** Log calls within each other: getters, `toJSON` and the functions of the options may log. */
   #nested = 0;
   /** Which functions have failed; each is reported once. */
@@ -711,48 +697,29 @@ class Core {
     this.#isPrinter = logGroupName === null;
     this.#redaction = redact.length > 0 ? new Redaction(redact) : undefined;
     this.#format = compileFormat(format);
-    this.#queue = new Queue(logGroupName, settings, this.reporter);
+    this.queue = new Queue(logGroupName, settings, this.reporter);
     if (!this.#isPrinter) watchProcess(this);
   }
 
   get logStreamName(): string {
-    return this.#queue.streams.at(Date.now()).name;
+    return this.queue.logStreamName;
   }
 
-  /** What a program logs. */
-  log(level: Level, message: unknown, more: unknown[], context: Fields | undefined, caller?: string): void {
-    this.#take("call", level, Date.now(), message, more, context, caller);
+  /** A promise to wait for, where there is no room for so many more bytes. */
+  room(bytes: number): Promise<void> | undefined {
+    return this.queue.hasRoomFor(bytes) ? undefined : this.queue.room(bytes);
   }
 
   /** What the console has printed, but for what the logger or a function of its options prints. */
   capture(level: Level, values: unknown[], context: Fields | undefined): void {
     if (this.#nested > 0 || this.reporter.isPrinting) return;
     const [message = values.length === 0 ? "" : undefined] = values;
-    this.#take("console", level, Date.now(), message, values.slice(1), context);
-  }
-
-  /** A record that a host hands over. */
-  record(level: Level, timestamp: number, message: unknown, more: unknown[], context: Fields | undefined): void {
-    this.#take("host", level, timestamp, message, more, context);
-  }
-
-  /** A line that a host has formatted. */
-  line(level: Level, timestamp: number, line: string): void {
-    this.#take("line", level, timestamp, line, [], undefined);
-  }
-
-  /** A promise to wait for, where there is no room for so many more bytes. */
-  room(bytes: number): Promise<void> | undefined {
-    return this.#queue.hasRoomFor(bytes) ? undefined : this.#queue.room(bytes);
-  }
-
-  sendSoon(): void {
-    this.#queue.sendSoon();
+    this.take("console", level, Date.now(), message, values.slice(1), context);
   }
 
   /** Counts what is logged after `close`, or written to a stream after its end. */
   dropClosed(timestamp = Date.now()): void {
-    this.#queue.drop("closed", 1, timestamp);
+    this.queue.drop("closed", 1, timestamp);
     // The process may end before it is told.
     if (this.#isExiting) this.reporter.tellNow();
     else if (!openLoggers.has(this)) {
@@ -767,32 +734,28 @@ class Core {
     this.#failed.add(code);
   }
 
-  stats(): Stats {
-    return this.#queue.stats();
-  }
-
   async flush(timeoutMs = this.#settings.closeTimeoutMs, isEnding = false): Promise<Stats> {
     const deadline = startDeadline(timeoutMs);
     const gapNotice = this.#gapNotice;
-    await this.#queue.flushed(deadline.passed, isEnding);
+    await this.queue.flushed(deadline.passed, isEnding);
     // The notice of a gap is covered: there is room for it now.
     await Promise.race([gapNotice, deadline.passed]);
-    if (gapNotice !== undefined) await this.#queue.flushed(deadline.passed, isEnding);
+    if (gapNotice !== undefined) await this.queue.flushed(deadline.passed, isEnding);
     deadline.clear();
     this.reporter.tellNow();
-    return this.stats();
+    return this.queue.stats();
   }
 
   close(timeoutMs?: number): Promise<Stats> {
     // Before the logger closes: they may log.
     this.reporter.tellNow();
-    this.#queue.startClosing();
+    this.queue.startClosing();
     this.#closing ??= this.flush(timeoutMs, true).then(async () => {
-      const { events } = this.#end();
-      await this.#queue.stopped();
+      const events = this.#end();
+      await this.queue.stopped();
       if (this.#settings.onLoss === undefined) printEvents(events, STDERR_EXIT_MS);
       unwatchProcess(this);
-      return this.stats();
+      return this.queue.stats();
     });
     return this.#closing;
   }
@@ -801,7 +764,7 @@ class Core {
   beforeExit(): void {
     // Other listeners may log: after them.
     void Promise.resolve().then(() => {
-      const { pending, logged } = this.stats();
+      const { pending, logged } = this.queue.stats();
       if (pending === 0 || logged === this.#loggedAtExit || this.#exitFlushes++ >= MAX_EXIT_FLUSHES) return;
       this.#loggedAtExit = logged;
       void this.flush(undefined, true);
@@ -811,27 +774,27 @@ class Core {
   /** The process ends in this tick: what is undelivered is printed. Returns how much of the time for that is left, ms. */
   exit(printMs: number): number {
     this.#isExiting = true;
-    return printEvents(this.#end().events, printMs);
+    return printEvents(this.#end(), printMs);
   }
 
-  #end(): { events: LogEvent[] } {
-    const { events, cause } = this.#queue.close();
+  #end(): LogEvent[] {
+    const { events, cause } = this.queue.close();
     this.reporter.loss("unsent", events, cause);
     this.reporter.tellNow();
-    return { events };
+    return events;
   }
 
   /** format → fit → queue. */
-  #take(
+  take(
     origin: Origin,
     level: Level,
     timestamp: number,
     message: unknown,
-    more: unknown[],
-    context: Fields | undefined,
+    more: unknown[] = [],
+    context?: Fields,
     caller = "",
   ): void {
-    const queue = this.#queue;
+    const { queue } = this;
     if (!queue.takes(origin === "notice")) {
       this.dropClosed(timestamp);
       return;
@@ -839,13 +802,8 @@ class Core {
     let fit: Fit;
     this.#nested++;
     try {
-      const walk = this.#walk();
-      const draft: Draft = { timestamp, level, message: undefined, error: undefined, fields: [], messageOf: undefined };
-      if (origin !== "line" && this.#nested <= MAX_NESTED_CALLS) {
-        draft.fields.push(this.#givenFields(), context);
-        readCall(draft, message, more, walk, origin === "console");
-      } else draft.message = origin === "line" ? (message as string) : LEFT_OUT;
-      const written = origin === "line" ? this.#lineOf(message as string) : this.#write(draft, walk, caller);
+      const draft: Draft = { timestamp, level, message: LEFT_OUT, error: undefined, fields: {} };
+      const written = this.#write(draft, origin, message, more, context, caller);
       if (this.#isPrinter || this.#settings.console !== false) this.#print(origin, draft, written, caller);
       if (this.#isPrinter) {
         queue.countPrinted();
@@ -866,32 +824,41 @@ class Core {
     if (queue.hasGap) this.#gapNotice ??= this.#tellGap();
   }
 
-  #lineOf(line: string): Written {
-    return wellFormed(this.#redaction?.line(line) ?? line);
-  }
-
   /** The event in the format of this logger; JSON as an object that is still to be written. */
-  #write(draft: Draft, walk: Walk, caller: string): Written {
-    if (this.#format === undefined || this.#nested > MAX_NESTED_CALLS) return toRecord(draft, walk);
+  #write(
+    draft: Draft,
+    origin: Origin,
+    message: unknown,
+    more: unknown[],
+    context: Fields | undefined,
+    caller: string,
+  ): Written {
+    if (origin === "line") return wellFormed(this.#redaction?.line(message as string) ?? (message as string));
+    const walk = this.#walk();
+    if (this.#nested > MAX_NESTED_CALLS) return toJson(draft, walk);
+    draft.message = undefined;
+    const own = readCall(draft, message, more, walk, origin === "console");
+    draft.fields = fieldsOf(this.#givenFields(), context, own);
+    liftError(draft, walk);
+    if (this.#format === undefined) return toJson(draft, walk);
     try {
-      const text = this.#format({ ...draft }, walk, caller);
+      const text = this.#format(draft, walk, caller);
       if (typeof text === "string") return wellFormed(text);
       ignore(text);
       throw new TypeError(`it returned ${typeof text}`);
     } catch (failure) {
       if (failure === TOO_LARGE || isStackEnd()) throw failure;
       this.reportFailure("ERR_FORMAT", "The format function failed, its events are formatted as JSON", failure);
-      return toRecord(draft, this.#walk());
+      return toJson(draft, this.#walk());
     }
   }
 
   /** As it is sent, or for people. What came from the console is printed already. */
   #print(origin: Origin, draft: Draft, written: Written, caller: string): void {
     if (origin === "console") return;
-    const { console } = this.#settings;
-    const text =
-      console === "text" && origin !== "line" ? String(PEOPLES_FORMAT({ ...draft }, this.#walk(), caller)) : undefined;
-    print(draft.level, text ?? eventText(written), console === "text");
+    const isForPeople = this.#settings.console === "text" && origin !== "line";
+    const text = isForPeople ? String(PEOPLES_FORMAT(draft, this.#walk(), caller)) : eventText(written);
+    print(draft.level, text, this.#settings.console === "text");
   }
 
   /** What may be copied of an event. The beginning of one that is too large is of use where it is truncated or printed. */
@@ -909,15 +876,14 @@ class Core {
       const given: unknown = fields();
       if (isRecord(given)) return given;
       ignore(given);
-      return undefined;
     } catch (failure) {
       this.reportFailure("ERR_FIELDS", "The fields function failed, its events go without", failure);
-      return undefined;
     }
+    return undefined;
   }
 
   #dropOversize(origin: Origin, timestamp: number, { bytes, text }: Oversize): void {
-    this.#queue.drop("oversize", 1, timestamp);
+    this.queue.drop("oversize", 1, timestamp);
     const words = `Log event too large: ${bytes} bytes exceeds "maxEventBytes" of ${this.#settings.maxEventBytes}`;
     if (origin === "call") throw Object.assign(new RangeError(words), { code: "ERR_OVERSIZE" });
     this.reporter.loss("oversize", [{ timestamp, message: text }]);
@@ -925,47 +891,47 @@ class Core {
 
   /** One WARN event tells the log stream what it is missing. */
   async #tellGap(): Promise<void> {
-    await this.#queue.room(0);
+    await this.queue.room(0);
     this.#gapNotice = undefined;
-    const gap = this.#queue.takeGap();
+    const gap = this.queue.takeGap();
     if (gap === undefined) return;
     const [from, to] = [new Date(gap.from).toISOString(), new Date(gap.to).toISOString()];
     const message = `${counted(gap.count)} dropped because the queue was full, from ${from} to ${to}`;
-    const fields = [{ dropped: gap.count, reason: gap.reason, from, to }];
-    this.#take("notice", "warn", Date.now(), message, fields, undefined);
+    this.take("notice", "warn", Date.now(), message, [{ dropped: gap.count, reason: gap.reason, from, to }]);
   }
 }
 
 // ═══════════════════════════════════════════════ 7 · Format ═════════════════════════════════════════════════
 
-/** An event on its way to a format: later layers of fields count. */
+/** What a log call says. `fields` are a copy of our own. */
 interface Draft {
   timestamp: number;
   level: Level;
   message: string | undefined;
   error: unknown;
-  fields: (object | undefined)[];
-  /** The layer whose own \`message\` is the message. */
-  messageOf: object | undefined;
+  fields: Fields;
+}
+
+/** A JSON event as plain data. */
+interface JsonEvent {
+  level: string;
+  message: string | undefined;
+  error: unknown;
+  fields: Fields;
 }
 
 /** A formatted event; a JSON event before it becomes a text. */
-type Written = string | Fields;
+type Written = string | JsonEvent;
 
-type Format = (event: Draft, walk: Walk, caller: string) => unknown;
+type Format = (draft: Draft, walk: Walk, caller: string) => unknown;
 
 /** As events have them. */
-const LEVEL_NAMES = {
-  trace: "TRACE",
-  debug: "DEBUG",
-  info: "INFO",
-  warn: "WARN",
-  error: "ERROR",
-  fatal: "FATAL",
-} as const;
+const LEVEL_NAMES = Object.fromEntries(Object.keys(LEVELS).map((level) => [level, level.toUpperCase()])) as Record<
+  Level,
+  string
+>;
 const LEFT_OUT = "[left out: logged while other events were being formatted]";
 const REDACTED = "[redacted]";
-
 /** Thrown where an event grows beyond everything that could be sent. */
 const TOO_LARGE = new RangeError("larger than the queue");
 
@@ -973,55 +939,74 @@ const TOO_LARGE = new RangeError("larger than the queue");
 const { hasOwnProperty: owns } = Object.prototype;
 const hasOwn = (object: object, name: PropertyKey): boolean => owns.call(object, name);
 
-/** Reads the values of a log call, in whichever order people are used to. */
-function readCall(draft: Draft, message: unknown, more: unknown[], walk: Walk, isPrinted: boolean): void {
+/** Reads the values of a log call, in whichever order people are used to. Returns the fields among them. */
+function readCall(draft: Draft, message: unknown, more: unknown[], walk: Walk, isPrinted: boolean): object | undefined {
   // `undefined` at the end is no argument.
   const count = more.length > 0 && more[more.length - 1] === undefined ? more.length - 1 : more.length;
+  if (count === 0) return readValue(draft, message, walk);
   const second = more[0];
-  if (count === 0) {
-    readValue(draft, message, walk);
-  } else if (count === 1 && !isPrinted && typeof second === "string" && (isError(message) || isRecord(message))) {
+  if (count === 1 && !isPrinted && isRecord(second)) {
+    const own = readValue(draft, message, walk);
+    return own === undefined ? second : fieldsOf(own, second);
+  }
+  if (count === 1 && !isPrinted && isError(second)) {
+    const own = readValue(draft, message, walk);
+    if (draft.error !== undefined) return { ...own, error: second };
+    draft.error = second;
+    return own;
+  }
+  if (count === 1 && !isPrinted && typeof second === "string" && (isRecord(message) || isError(message))) {
     draft.message = second;
-    if (isError(message)) draft.error = message;
-    else draft.fields.push(message as object);
-  } else if (count === 1 && !isPrinted && (isError(second) || isRecord(second))) {
-    readValue(draft, message, walk);
-    if (!isError(second)) draft.fields.push(second);
-    else if (draft.error === undefined) draft.error = second;
-    else draft.fields.push({ error: second });
-  } else {
-    const values = [message, ...more.slice(0, count)];
-    draft.message = printed(values, walk);
-    draft.error = values.find(isError);
+    if (isRecord(message)) return message;
+    draft.error = message;
+    return undefined;
+  }
+  const values = [message, ...more.slice(0, count)];
+  draft.message = printed(values, walk);
+  draft.error = values.find(isError);
+  return undefined;
+}
+
+function readValue(draft: Draft, value: unknown, walk: Walk): object | undefined {
+  if (isRecord(value)) {
+    const { message, ...own } = fieldsOf(value);
+    if (message !== undefined) readMessage(draft, message, walk);
+    return own;
+  }
+  readMessage(draft, value, walk);
+  return undefined;
+}
+
+function readMessage(draft: Draft, value: unknown, walk: Walk): void {
+  if (typeof value === "string") draft.message = value;
+  else if (!isError(value)) draft.message = toText(value, walk);
+  else {
+    draft.error = value;
+    draft.message = toText(read(value, "message"), walk);
   }
 }
 
-function readValue(draft: Draft, value: unknown, walk: Walk): void {
-  if (typeof value === "string") {
-    draft.message = value;
-  } else if (isError(value)) {
-    draft.message = toText(read(value, "message"), walk);
-    draft.error = value;
-  } else if (isRecord(value)) {
-    const message = read(value, "message");
-    draft.messageOf = value;
-    draft.fields.push(value);
-    if (isError(message)) draft.error = message;
-    if (isError(message)) draft.message = toText(read(message, "message"), walk);
-    else if (message !== undefined) draft.message = toText(message, walk, "message");
-  } else {
-    draft.message = toText(value, walk);
+/** An Error in the field `error` or `err` becomes the event's, if it has none. */
+function liftError(draft: Draft, walk: Walk): void {
+  const { fields } = draft;
+  for (const name of ["error", "err"]) {
+    if (draft.error !== undefined || fields[name] === undefined) continue;
+    if (!isError(fields[name]) || walk.hides(name)) continue;
+    const { [name]: error, ...rest } = fields;
+    draft.error = error;
+    draft.fields = rest;
   }
 }
 
 /** As `console.log` prints values. */
 function printed(values: unknown[], walk: Walk): string {
   const readable = values.map((value) => (walk.redaction !== undefined && isObject(value) ? walk.copy(value) : value));
-  return attempt(() => builtin("node:util").format(...readable), values.map((value) => toText(value, walk)).join(" "));
+  const text = attempt(() => builtin("node:util").format(...readable), undefined);
+  return text ?? values.map((value) => toText(value, walk)).join(" ");
 }
 
 /** Any value as the text of a message. */
-function toText(value: unknown, walk: Walk, name?: string): string {
+function toText(value: unknown, walk: Walk): string {
   if (typeof value === "string") return value;
   if (typeof value === "function") return attempt(() => `[Function: ${value.name}]`, "[Function]");
   if (!isObject(value)) return String(value);
@@ -1029,7 +1014,7 @@ function toText(value: unknown, walk: Walk, name?: string): string {
     walk.expect(value.byteLength);
     return attempt(() => asBuffer(value).toString(), "[unreadable]");
   }
-  const plain = name === undefined ? walk.copy(value) : walk.member(value, name);
+  const plain = walk.member(value, "message");
   return typeof plain === "string" ? plain : stringify(plain);
 }
 
@@ -1042,99 +1027,86 @@ function stringify(plain: unknown): string {
   }
 }
 
-/** A JSON event as plain data: level, message and error, then the fields. */
-function toRecord(event: Draft, walk: Walk): Fields {
-  const { message, error } = event;
-  const record: Fields = { level: LEVEL_NAMES[event.level] };
-  if (message !== undefined) record["message"] = walk.hides("message") ? REDACTED : message;
-  if (error !== undefined) record["error"] = walk.member(error, "error");
-  copyFields(event, record, walk, isReserved);
-  if (event.error === error) return record;
-  // It was among the fields. CloudWatch Logs discovers the first 200 fields of an event only, so it comes before them.
-  const { level, message: said, ...rest } = record;
-  return { level, ...(said !== undefined && { message: said }), error: walk.member(event.error, "error"), ...rest };
+function toJson({ level, message, error, fields }: Draft, walk: Walk): JsonEvent {
+  const said = message !== undefined && walk.hides("message") ? REDACTED : message;
+  const plainError = error === undefined ? undefined : walk.member(error, "error");
+  return { level: LEVEL_NAMES[level], message: said, error: plainError, fields: renamed(walk.plain(fields)) };
 }
 
-/**
- * Copies the layers of fields as plain data. A name that is taken gets an underscore at its end. An Error in the field
- * `error` or `err` becomes the event's, if it has none.
- */
-function copyFields(event: Draft, target: Fields, walk: Walk, isTaken: (name: string) => boolean): void {
-  for (const layer of event.fields) {
-    if (!isObject(layer)) continue;
-    for (const name of keysOf(layer)) {
-      if (name === "message" && layer === event.messageOf) continue;
-      const value = read(layer, name);
-      const canBeError = (name === "error" || name === "err") && event.error === undefined;
-      if (canBeError && isError(value) && !walk.hides(name)) {
-        event.error = value;
-        continue;
-      }
-      const plain = walk.member(value, name);
-      if (plain === undefined) continue;
-      let free = name;
-      while (isTaken(free) || (free !== name && event.fields.some((other) => isObject(other) && hasOwn(other, free))))
-        free += "_";
-      setOwn(target, free, plain);
-      if (walk.isOver) return;
-    }
-  }
+/** CloudWatch Logs discovers 200 fields of an event: the error comes before those of the program. */
+function jsonText({ level, message, error, fields }: JsonEvent): string {
+  let text = `{"level":"${level}"`;
+  if (message !== undefined) text += `,"message":${stringify(message)}`;
+  if (error !== undefined) text += `,"error":${stringify(error)}`;
+  if (isEmpty(fields)) return `${text}}`;
+  const rest = stringify(fields);
+  // They may have nothing but undefined.
+  return rest === "{}" ? `${text}}` : `${text},${rest.slice(1)}`;
 }
 
-/** The names that JSON events use themselves; a field of that name gets an underscore at its end. */
-function isReserved(name: string): boolean {
-  return name === "level" || name === "message" || name === "error" || name === "part" || name === "truncatedBytes";
+function isEmpty(fields: Fields): boolean {
+  for (const _ in fields) return false;
+  return true;
 }
 
+/** Fields with names that JSON events use themselves get an underscore at their end. */
+function renamed(fields: Fields): Fields {
+  if (
+    !("level" in fields || "message" in fields || "error" in fields || "part" in fields || "truncatedBytes" in fields)
+  )
+    return fields;
+  const free = (name: string): string => {
+    const isTaken = (other: string) => RESERVED.has(other) || (other !== name && hasOwn(fields, other));
+    let other = name;
+    while (isTaken(other)) other += "_";
+    return other;
+  };
+  return Object.fromEntries(Object.entries(fields).map(([name, value]) => [free(name), value]));
+}
+
+const RESERVED = new Set(["level", "message", "error", "part", "truncatedBytes"]);
+
+/** How events are written; `undefined` for JSON. */
 function compileFormat(format: Settings["format"]): Format | undefined {
   if (format === "json") return undefined;
   if (typeof format === "string") return templateFormat(format === "text" ? "{level} {message}" : format);
-  return (event, walk) => {
-    const { timestamp, level, message = "" } = event;
-    const given: FormatEvent = { timestamp, level, message: walk.hides("message") ? REDACTED : message, fields: {} };
-    if (walk.redaction === undefined) {
+  return ({ timestamp, level, message = "", error, fields }, walk) => {
+    const isOpen = walk.redaction === undefined;
+    return format({
+      timestamp,
+      level,
+      message: walk.hides("message") ? REDACTED : message,
       // As they are, for it may want a Date.
-      given.fields = mergeFields(event.fields);
-      if (event.messageOf !== undefined) delete given.fields["message"];
-      const lifted = ["error", "err"].find((name) => event.error === undefined && isError(given.fields[name]));
-      if (lifted !== undefined) {
-        event.error = given.fields[lifted];
-        delete given.fields[lifted];
-      }
-    } else {
-      copyFields(event, given.fields, walk, () => false);
-    }
-    if (event.error !== undefined)
-      given.error = walk.redaction === undefined ? event.error : walk.member(event.error, "error");
-    return format(given);
+      fields: isOpen ? { ...fields } : walk.plain(fields),
+      ...(error !== undefined && { error: isOpen ? error : walk.member(error, "error") }),
+    });
   };
 }
 
 /** How people read events on a console. */
 const PEOPLES_FORMAT = templateFormat("{clock} {level} {message}");
-/** Placeholders that are no fields. */
-const EVENT_NAMES = new Set(["timestamp", "clock", "level", "caller", "message"]);
 
 /** A template without `{message}` is a prefix; fields that it does not name follow as JSON. */
 function templateFormat(template: string): Format {
   // Odd places hold the names of the placeholders.
   const pieces = (template.includes("{message}") ? template : `${template}{message}`).split(/\{(\w+)\}/);
-  const named = new Set(pieces.filter((_, index) => index % 2 === 1));
-  return (event, walk, caller) => {
-    const fields: Fields = {};
-    copyFields(event, fields, walk, () => false);
+  return (draft, walk, caller) => {
+    const { timestamp, level } = draft;
+    const fields = walk.plain(draft.fields);
+    const rest = { ...fields };
     const fill = (name: string): string => {
-      if (name === "timestamp") return new Date(event.timestamp).toISOString();
-      if (name === "clock") return clockTime(event.timestamp);
-      if (name === "level") return LEVEL_NAMES[event.level];
+      if (name === "timestamp") return new Date(timestamp).toISOString();
+      if (name === "clock") return clockTime(timestamp);
+      if (name === "level") return LEVEL_NAMES[level];
       if (name === "caller") return caller;
-      if (name === "message") return messageWithError(event, walk);
+      if (name === "message") return messageWithError(draft, walk);
+      delete rest[name];
       const value = hasOwn(fields, name) ? fields[name] : "";
-      return typeof value === "string" ? value : stringify(value);
+      return typeof value === "string" ? value : stringify(value ?? "");
     };
     const text = pieces.map((piece, index) => (index % 2 === 0 ? piece : fill(piece))).join("");
-    for (const name of named) if (!EVENT_NAMES.has(name)) delete fields[name];
-    return Object.keys(fields).length === 0 ? text : `${text} ${stringify(fields)}`;
+    const others = stringify(rest);
+    return others === "{}" ? text : `${text} ${others}`;
   };
 }
 
@@ -1150,7 +1122,15 @@ function messageWithError({ message = "", error }: Draft, walk: Walk): string {
   return Object.keys(rest).length === 0 ? text : `${text} ${stringify(rest)}`;
 }
 
-/** What `redact` names. */
+/** Where a value is: in which object under which name, and where that one is. */
+interface Place {
+  value: object;
+  name: string;
+  above: Place | undefined;
+  depth: number;
+}
+
+/** What `redact` names: properties at any depth, and paths from the top. */
 class Redaction {
   readonly #names: Set<string>;
   readonly #paths: string[][];
@@ -1161,10 +1141,14 @@ class Redaction {
     this.#paths = paths.filter(({ length }) => length > 1);
   }
 
-  hides(path: readonly string[]): boolean {
+  hides(name: string, place: Place | undefined): boolean {
+    if (this.#names.has(name)) return true;
+    const path = [name];
+    for (let at = place; at !== undefined && this.#paths.length > 0; at = at.above)
+      if (at.name !== "") path.unshift(at.name);
     const isHidden = (names: string[]) =>
-      names.length === path.length && names.every((name, index) => name === "*" || name === path[index]);
-    return this.#names.has(path[path.length - 1] as string) || this.#paths.some(isHidden);
+      names.length === path.length && names.every((given, index) => given === "*" || given === path[index]);
+    return this.#paths.some(isHidden);
   }
 
   /** A line that a host has formatted, where that is JSON: the same, unless it has something to hide. */
@@ -1173,7 +1157,7 @@ class Redaction {
     if (!isObject(value)) return line;
     const walk = new Walk(Number.POSITIVE_INFINITY, false, this, Number.POSITIVE_INFINITY);
     try {
-      const plain = walk.copy(value);
+      const plain = Array.isArray(value) ? walk.copy(value) : walk.plain(value as Fields);
       return walk.hasHidden ? stringify(plain) : line;
     } catch {
       return "[left out: nested too deep to redact]";
@@ -1182,8 +1166,8 @@ class Redaction {
 }
 
 /**
- * Makes plain data of anything: what JSON.stringify writes without calling code of others, throwing or losing content. Each
- * property is read once. A walk ends where it has copied more than could be sent.
+ * Makes plain data of anything: what JSON.stringify writes without calling code of others, throwing or losing content. A
+ * walk ends where it has met more than could be sent.
  */
 class Walk {
   readonly redaction: Redaction | undefined;
@@ -1193,37 +1177,43 @@ class Walk {
   /** Whether the beginning of what is too large is of use. */
   readonly #keepsPart: boolean;
   readonly #maxDepth: number;
-  /** The objects around the value, to find cycles; and the names from the top to the value, for redaction alone. */
-  readonly #ancestors: object[] = [];
-  readonly #path: string[] = [];
 
   constructor(maxBytes: number, keepsPart: boolean, redaction?: Redaction, maxDepth = MAX_DEPTH) {
     this.#left = maxBytes;
-    this.#maxDepth = maxDepth;
     this.#keepsPart = keepsPart;
     this.redaction = redaction;
+    this.#maxDepth = maxDepth;
   }
 
-  /** Whether a property of the value that is being copied is to be hidden. */
-  hides(name: string): boolean {
-    if (this.redaction === undefined || !this.redaction.hides([...this.#path, name])) return false;
+  /** Whether a property of the value at a place is to be hidden. */
+  hides(name: string, place?: Place): boolean {
+    if (this.redaction === undefined || !this.redaction.hides(name, place)) return false;
     this.hasHidden = true;
     return true;
   }
 
-  /** The value of a property; `undefined` where it has none that JSON knows. */
-  member(value: unknown, name: string): unknown {
-    if (this.redaction === undefined) return this.copy(value, name);
-    if (value !== undefined && this.hides(name)) return REDACTED;
-    this.#path.push(name);
-    try {
-      return this.copy(value, name);
-    } finally {
-      this.#path.pop();
-    }
+  /** So many bytes are to come at least: what is too large is not begun. */
+  expect(bytes: number): void {
+    if (bytes > this.#left && !this.#keepsPart) throw TOO_LARGE;
   }
 
-  copy(value: unknown, name = ""): unknown {
+  /** The value of a property; `undefined` where it has none that JSON knows. */
+  member(value: unknown, name: string, place?: Place): unknown {
+    return value !== undefined && this.hides(name, place) ? REDACTED : this.copy(value, name, place);
+  }
+
+  /** Makes the values of an object of our own plain data. */
+  plain(fields: Fields, place?: Place): Fields {
+    for (const name in fields) {
+      const value = fields[name];
+      const plain = this.#left < 0 ? undefined : this.member(value, name, place);
+      this.#spend(name.length + 3);
+      if (plain !== value) fields[name] = plain;
+    }
+    return fields;
+  }
+
+  copy(value: unknown, name = "", place?: Place): unknown {
     switch (typeof value) {
       case "string":
         this.#spend(value.length + 2);
@@ -1235,7 +1225,7 @@ class Walk {
       case "undefined":
         return value;
       case "object":
-        return value === null ? null : this.#copyObject(value, name);
+        return value === null ? null : this.#copyObject(value, name, place);
       default:
         return toText(value, this);
     }
@@ -1246,102 +1236,63 @@ class Walk {
     if (this.#left < 0 && !this.#keepsPart) throw TOO_LARGE;
   }
 
-  #copyObject(value: object, name: string): unknown {
-    const ancestors = this.#ancestors;
-    if (ancestors.length > this.#maxDepth) return "[nested too deep]";
-    if (ancestors.includes(value)) return "[circular]";
-    ancestors.push(value);
+  #copyObject(value: object, name: string, above: Place | undefined): unknown {
+    const depth = above === undefined ? 1 : above.depth + 1;
+    if (depth > this.#maxDepth) return "[nested too deep]";
+    for (let at = above; at !== undefined; at = at.above) if (at.value === value) return "[circular]";
+    this.#spend(2);
     try {
-      return this.#contents(value, name);
+      return this.#contents(value, { value, name, above, depth });
     } catch (error) {
       if (error === TOO_LARGE) throw error;
       return unreadable(error);
-    } finally {
-      ancestors.pop();
     }
   }
 
-  #contents(value: object, name: string): unknown {
-    this.#spend(2);
-    if (isPlain(value)) {
-      const { toJSON } = value as { toJSON?: unknown };
-      if (typeof toJSON !== "function") return this.#copyMembers(value);
-    }
-    if (isError(value)) return this.#copyError(value);
+  #contents(value: object, place: Place): unknown {
+    if (isPlain(value) && typeof (value as { toJSON?: unknown }).toJSON !== "function")
+      return this.plain(fieldsOf(value), place);
+    if (isError(value)) return this.#copyError(value, place);
     if (ArrayBuffer.isView(value)) this.expect(value.byteLength / 2);
     // Of bytes and numbers without end, the beginning is enough.
     const isEndless = types().isTypedArray(value) && value.length > this.#left;
     const given = isEndless ? value.subarray(0, Math.max(0, this.#left)) : value;
     const { toJSON } = given as { toJSON?: unknown };
-    if (typeof toJSON !== "function") return this.#copyContents(given);
-    const json: unknown = toJSON.call(given, name);
-    if (json === given) return this.#copyContents(given);
-    // JSON has no word for an invalid date.
-    return json === null && types().isDate(value) ? String(value) : this.copy(json, name);
-  }
-
-  #copyContents(value: object): unknown {
-    if (Array.isArray(value)) return this.#copyItems(value);
-    if (types().isSet(value)) return this.#copyItems([...Set.prototype.values.call(value)]);
-    if (types().isMap(value)) return this.#copyMap(value);
-    if (types().isBoxedPrimitive(value)) return this.copy(unboxed(value));
-    if (types().isRegExp(value)) return String(value);
-    return this.#copyMembers(value);
-  }
-
-  #copyMembers(source: object): Fields {
-    const target: Fields = {};
-    for (const name of keysOf(source)) {
-      const plain = this.member(read(source, name), name);
-      if (plain === undefined) continue;
-      this.#spend(name.length + 3);
-      setOwn(target, name, plain);
-      if (this.#left < 0) break;
+    const json: unknown = typeof toJSON === "function" ? toJSON.call(given, place.name) : given;
+    if (json !== given) {
+      // JSON has no word for an invalid date.
+      return json === null && types().isDate(value) ? String(value) : this.copy(json, place.name, place);
     }
-    return target;
+    if (Array.isArray(given)) return this.#copyItems(given, place);
+    if (types().isSet(given)) return this.#copyItems([...Set.prototype.values.call(given)], place);
+    if (types().isMap(given)) return this.#copyMap([...Map.prototype.entries.call(given)], place);
+    if (types().isBoxedPrimitive(given)) return this.copy(unboxed(given));
+    return types().isRegExp(given) ? String(given) : this.plain(fieldsOf(given), place);
   }
 
-  #copyItems(items: unknown[]): unknown[] {
+  #copyItems(items: unknown[], place: Place): unknown[] {
     this.expect(2 * items.length);
     const target: unknown[] = [];
     for (let index = 0; index < items.length && this.#left >= 0; index++) {
       this.#spend(2);
-      target.push(this.member(read(items, index), String(index)) ?? null);
+      target.push(this.member(read(items, index), String(index), place));
     }
     return target;
   }
 
-  #copyMap(map: object): unknown {
-    const entries = [...Map.prototype.entries.call(map)] as [unknown, unknown][];
-    if (entries.every(([name]) => typeof name === "string")) {
-      const target: Fields = {};
-      for (const [name, value] of entries) setOwn(target, name as string, this.member(value, name as string));
-      return target;
-    }
+  #copyMap(entries: [unknown, unknown][], place: Place): unknown {
+    if (entries.every(([name]) => typeof name === "string")) return this.plain(Object.fromEntries(entries), place);
     return entries.map(([name, value]) => [
-      this.copy(name),
-      typeof name === "string" ? this.member(value, name) : this.copy(value),
+      this.copy(name, "", place),
+      typeof name === "string" ? this.member(value, name, place) : this.copy(value, "", place),
     ]);
   }
 
   /** An Error, little of whose content is enumerable. */
-  #copyError(error: Error): Fields {
-    const target: Fields = {};
-    for (const name of new Set(["name", "message", "stack", "cause", "errors", ...keysOf(error)])) {
-      const plain = name in error ? this.member(read(error, name), name) : undefined;
-      if (plain !== undefined) setOwn(target, name, plain);
-    }
-    return target;
-  }
-
-  /** Whether more has been copied than could be sent. */
-  get isOver(): boolean {
-    return this.#left < 0;
-  }
-
-  /** So many bytes are to come at least: what is too large is not begun. */
-  expect(bytes: number): void {
-    if (bytes > this.#left && !this.#keepsPart) throw TOO_LARGE;
+  #copyError(error: Error, place: Place): Fields {
+    const names = new Set(["name", "message", "stack", "cause", "errors", ...keysOf(error)]);
+    const entries = [...names].map((name) => [name, read(error, name)]).filter(([, value]) => value !== undefined);
+    return this.plain(Object.fromEntries(entries) as Fields, place);
   }
 }
 
@@ -1363,8 +1314,7 @@ interface Oversize {
 /** `roomBytes`: what the queue could take of it. */
 function fitted(written: Written, { overflow, maxEventBytes }: Settings, roomBytes: number): Fit {
   const limitBytes = maxEventBytes - LIMITS.eventOverheadBytes;
-  const record = typeof written === "string" ? {} : written;
-  const { message } = record;
+  const message = typeof written === "string" ? undefined : written.message;
   // A message that will be cut is not written in full.
   const isLong = typeof message === "string" && message.length > limitBytes && overflow !== "error";
   const text = isLong ? "" : eventText(written);
@@ -1374,11 +1324,11 @@ function fitted(written: Written, { overflow, maxEventBytes }: Settings, roomByt
   if (!isLong && bytes <= limitBytes) return text;
   if (overflow === "error") return { text, bytes: bytes + LIMITS.eventOverheadBytes };
   const inJson =
-    typeof message !== "string"
+    typeof written === "string" || message === undefined
       ? undefined
       : overflow === "truncate"
-        ? truncateRecord(record, message, limitBytes)
-        : splitRecord(record, message, limitBytes, roomBytes);
+        ? truncateJson(written, message, limitBytes)
+        : splitJson(written, message, limitBytes, roomBytes);
   if (inJson !== undefined) return inJson;
   const whole = text === "" ? eventText(written) : text;
   if (overflow === "truncate") return whole.slice(0, cutAt(whole, 0, limitBytes, false));
@@ -1395,31 +1345,34 @@ function tooLarge({ overflow, maxEventBytes }: Settings): Fit {
 
 /** The text of an event. CloudWatch Logs refuses an empty one. */
 function eventText(written: Written): string {
-  return (typeof written === "string" ? written : stringify(written)) || " ";
+  return (typeof written === "string" ? written : jsonText(written)) || " ";
+}
+
+/** The event with another message, and with a field that tells why. */
+function jsonWith(event: JsonEvent, message: string, more: Fields): string {
+  return jsonText({ ...event, message, fields: { ...event.fields, ...more } });
 }
 
 /** The event with the beginning of its message; `undefined` where its fields alone are too large. */
-function truncateRecord(record: Fields, message: string, limitBytes: number): Fit | undefined {
+function truncateJson(event: JsonEvent, message: string, limitBytes: number): Fit | undefined {
   const bytes = Buffer.byteLength(message);
-  const roomBytes = limitBytes - Buffer.byteLength(stringify({ ...record, message: "", truncatedBytes: bytes }));
+  const roomBytes = limitBytes - Buffer.byteLength(jsonWith(event, "", { truncatedBytes: bytes }));
   if (roomBytes < 0) return undefined;
   const piece = message.slice(0, cutAt(message, 0, roomBytes, true));
-  return stringify({ ...record, message: piece, truncatedBytes: bytes - Buffer.byteLength(piece) });
+  return jsonWith(event, piece, { truncatedBytes: bytes - Buffer.byteLength(piece) });
 }
 
 /** The event once for each piece of its message; `undefined` where its fields leave no room for one. */
-function splitRecord(record: Fields, message: string, limitBytes: number, roomBytes: number): Fit | undefined {
+function splitJson(event: JsonEvent, message: string, limitBytes: number, roomBytes: number): Fit | undefined {
   const { length } = message;
   const id = randomDigits(8);
-  const fixedBytes = Buffer.byteLength(
-    stringify({ ...record, message: "", part: { id, index: length, count: length } }),
-  );
+  const fixedBytes = Buffer.byteLength(jsonWith(event, "", { part: { id, index: length, count: length } }));
   if (limitBytes - fixedBytes < MAX_ESCAPED_BYTES) return undefined;
   const pieces = cut(message, limitBytes - fixedBytes, true);
   const count = pieces.length;
   // Parts that could not enter the queue are not made.
   if (count * (fixedBytes - 2 * String(length).length) + length > roomBytes) return { count };
-  return { texts: pieces.map((piece, index) => stringify({ ...record, message: piece, part: { id, index, count } })) };
+  return { texts: pieces.map((piece, index) => jsonWith(event, piece, { part: { id, index, count } })) };
 }
 
 function cut(text: string, limitBytes: number, inJson: boolean): string[] {
@@ -1457,87 +1410,41 @@ function escapedBytes(point: number): number {
 
 // ═══════════════════════════════════════════ 9 · Queue and batch ════════════════════════════════════════════
 
-/** A log stream that is written to. */
-interface LogStream {
-  name: string;
-  /** To be created before the first put, under another name if this one is taken. */
-  isFresh: boolean;
-}
-
-/** The log stream of each event: always the same, but for `{date}`. */
-class LogStreams {
-  readonly #template: string;
-  readonly #isDefault: boolean;
-  readonly #hasDate: boolean;
-  readonly #byName = new Map<string, LogStream>();
-  /** The last answer, and the day it holds for. */
-  #current: LogStream;
-  #day = 0;
-
-  constructor(template: string) {
-    this.#isDefault = template === DEFAULTS.logStreamName;
-    this.#template = fillName(template, Date.now());
-    this.#hasDate = template.includes("{date}");
-    this.#current = this.#ofDay(0);
-  }
-
-  at(timestamp: number): LogStream {
-    const day = this.#hasDate ? Math.floor(timestamp / 86_400_000) : 0;
-    if (day !== this.#day) this.#current = this.#ofDay(day);
-    return this.#current;
-  }
-
-  named(name: string): LogStream {
-    const stream = this.#byName.get(name) ?? { name, isFresh: this.#isDefault && name === this.#template };
-    this.#byName.set(name, stream);
-    return stream;
-  }
-
-  /** The log stream has been created, under this name. */
-  created(stream: LogStream, name: string): void {
-    stream.name = name;
-    stream.isFresh = false;
-  }
-
-  #ofDay(day: number): LogStream {
-    this.#day = day;
-    return this.named(this.#template.split("{date}").join(new Date(day * 86_400_000).toISOString().slice(0, 10)));
-  }
-}
-
 /** Behind each event, in memory, in a file of the spool and in a request alike. */
 const SEPARATOR = ",\n";
-const CLOSING = Buffer.from(`}${SEPARATOR}`);
+const TAIL = Buffer.from(`"}${SEPARATOR}`);
+/** Before each event. */
+const headOf = (timestamp: number) => Buffer.from(`{"timestamp":${timestamp},"message":"`);
+const MAX_AROUND_BYTES = headOf(-8.64e15).length + TAIL.length;
 
 /** Events of one log stream in the order they came, as elements of `logEvents`, with what a batch wants to know of each. */
 class Page {
-  stream: LogStream;
+  readonly stream: LogStream;
   bytes: Buffer;
   /** Of each event: its time; where its bytes end, the separator included; its size as the service counts. */
-  times: Float64Array;
-  ends: Uint32Array;
-  sizes: Uint32Array;
-  count = 0;
+  readonly times: number[] = [];
+  readonly ends: number[] = [];
+  readonly sizes: number[] = [];
+  /** Whether events may be added. */
+  isOpen = true;
   /** Events that have no outcome yet. */
   left = 0;
   next: Page | undefined;
   /** Where the spool has the same events. */
   file: SpoolFile | undefined;
 
-  constructor(stream: LogStream, bytes: number, events: number) {
+  constructor(stream: LogStream, bytes: Buffer) {
     this.stream = stream;
-    this.bytes = Buffer.allocUnsafeSlow(bytes);
-    this.times = new Float64Array(events);
-    this.ends = new Uint32Array(events);
-    this.sizes = new Uint32Array(events);
+    this.bytes = bytes;
   }
 
+  get count(): number {
+    return this.times.length;
+  }
+
+  /** Where an event begins, or will begin. */
   startOf(index: number): number {
     return index === 0 ? 0 : (this.ends[index - 1] as number);
-  }
-
-  hasRoom(bytes: number): boolean {
-    return this.count < this.times.length && this.startOf(this.count) + bytes <= this.bytes.length;
   }
 
   /** The bytes of some of its events. */
@@ -1545,115 +1452,138 @@ class Page {
     return this.bytes.subarray(this.startOf(from), this.startOf(to));
   }
 
+  /** Adds an event; false where there is no room. Nothing is counted until all of it is there. */
+  write(timestamp: number, head: Buffer, text: Buffer, textBytes: number): boolean {
+    const { bytes } = this;
+    const start = this.startOf(this.count);
+    if (start + head.length + 2 * textBytes + TAIL.length > bytes.length) return false;
+    bytes.set(head, start);
+    let end = escapeQuotes(text, textBytes, bytes, start + head.length);
+    if (end < 0) {
+      const escaped = Buffer.from(JSON.stringify(text.toString("utf8", 0, textBytes)));
+      if (start + head.length + escaped.length + TAIL.length > bytes.length) return false;
+      // Its quotes are those of head and tail.
+      bytes.set(escaped, start + head.length - 1);
+      end = start + head.length + escaped.length - 2;
+    }
+    bytes.set(TAIL, end);
+    this.times.push(timestamp);
+    this.ends.push(end + TAIL.length);
+    this.sizes.push(textBytes + LIMITS.eventOverheadBytes);
+    this.left++;
+    return true;
+  }
+
   /** No more events come: what is mostly empty gives its memory back. */
   trim(): void {
+    this.isOpen = false;
     const end = this.startOf(this.count);
-    if (2 * end > this.bytes.length) return;
-    this.bytes = Buffer.from(this.bytes.subarray(0, end));
-    this.times = this.times.slice(0, this.count);
-    this.ends = this.ends.slice(0, this.count);
-    this.sizes = this.sizes.slice(0, this.count);
+    if (end < 0.75 * this.bytes.length) this.bytes = Buffer.from(this.bytes.subarray(0, end));
   }
 }
 
+/**
+ * Copies a text with a backslash before each quote and backslash, which is all that JSON text needs inside of JSON, to a
+ * place in a page. Returns where it ends; -1 where other text has control characters.
+ */
+function escapeQuotes(text: Buffer, textBytes: number, page: Buffer, at: number): number {
+  let end = at;
+  for (let index = 0; index < textBytes; index++) {
+    const byte = text[index] as number;
+    if (byte < 0x20) return -1;
+    if (byte === 0x22 || byte === 0x5c) page[end++] = 0x5c;
+    page[end++] = byte;
+  }
+  return end;
+}
+
 /** Some events of a page, and the first event that is not one of them. */
-interface Piece {
+interface Range {
   page: Page;
   from: number;
   to: number;
 }
 
 /** Events of one PutLogEvents, where they lie. */
-class Batch {
-  readonly stream: LogStream;
-  readonly pieces: readonly Piece[];
-  /** Where it was cut from. */
-  readonly start: { page: Page; index: number };
-  /** Number of its first event, of all that were accepted. */
-  readonly firstNumber: number;
+interface Batch {
+  stream: LogStream;
+  /** Where it was cut from, and which number its first event has of all that were accepted. */
+  start: { page: Page; index: number };
+  firstNumber: number;
   /** Ended by a limit: it need not wait for those in flight. */
-  readonly isFull: boolean;
-  readonly count: number;
+  isFull: boolean;
+  isSent: boolean;
+  /** By time; events of one millisecond in the order they came. */
+  ranges: readonly Range[];
+  count: number;
   /** As the service counts. */
-  readonly sizeBytes: number;
-  readonly firstMs: number;
-  readonly lastMs: number;
-
-  constructor(stream: LogStream, pieces: readonly Piece[], firstNumber: number, isFull: boolean) {
-    let [count, sizeBytes, firstMs, lastMs] = [0, 0, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
-    let isSorted = true;
-    for (const { page, from, to } of pieces) {
-      for (let index = from; index < to; index++) {
-        const time = page.times[index] as number;
-        isSorted &&= time >= lastMs;
-        firstMs = Math.min(firstMs, time);
-        lastMs = Math.max(lastMs, time);
-        sizeBytes += page.sizes[index] as number;
-      }
-      count += to - from;
-    }
-    const { page, from: index } = pieces[0] as Piece;
-    this.stream = stream;
-    this.start = { page, index };
-    this.pieces = isSorted ? pieces : chronological(pieces);
-    this.firstNumber = firstNumber;
-    this.isFull = isFull;
-    this.count = count;
-    this.sizeBytes = sizeBytes;
-    this.firstMs = firstMs;
-    this.lastMs = lastMs;
-  }
-
-  /** The elements of `logEvents`. */
-  bytes(): Buffer[] {
-    const slices = this.pieces.map(({ page, from, to }) => page.slice(from, to));
-    const last = slices.length - 1;
-    slices[last] = (slices[last] as Buffer).subarray(0, -SEPARATOR.length);
-    return slices;
-  }
-
-  /** The events, read back. */
-  events(): LogEvent[] {
-    return JSON.parse(`[${Buffer.concat(this.bytes()).toString()}]`) as LogEvent[];
-  }
-
-  /** Some of its events, by their places in it. */
-  slice(from: number, to: number): Batch {
-    const pieces: Piece[] = [];
-    let place = 0;
-    for (const piece of this.pieces) {
-      const first = piece.from + Math.max(0, from - place);
-      const end = Math.min(piece.to, piece.from + to - place);
-      if (first < end) pieces.push({ page: piece.page, from: first, to: end });
-      place += piece.to - piece.from;
-    }
-    return new Batch(this.stream, pieces, this.firstNumber, this.isFull);
-  }
-
-  /** Whether order could suffer with both in flight: CloudWatch Logs orders by timestamp, then by arrival. */
-  overlaps(other: Batch): boolean {
-    return this.stream === other.stream && this.firstMs <= other.lastMs && other.firstMs <= this.lastMs;
-  }
+  sizeBytes: number;
+  firstMs: number;
+  lastMs: number;
 }
 
-/** By time; events of one millisecond in the order they came. */
-function chronological(pieces: readonly Piece[]): Piece[] {
-  const events: Piece[] = [];
-  for (const { page, from, to } of pieces)
+function batchOf(ranges: Range[], origin: Pick<Batch, "stream" | "start" | "firstNumber" | "isFull">): Batch {
+  let [count, sizeBytes, firstMs, lastMs, isSorted] = [0, 0, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, true];
+  for (const { page, from, to } of ranges) {
+    count += to - from;
+    for (let index = from; index < to; index++) {
+      const time = page.times[index] as number;
+      isSorted &&= time >= lastMs;
+      firstMs = Math.min(firstMs, time);
+      lastMs = Math.max(lastMs, time);
+      sizeBytes += page.sizes[index] as number;
+    }
+  }
+  const { stream, start, firstNumber, isFull } = origin;
+  const sorted = isSorted ? ranges : chronological(ranges);
+  return { stream, start, firstNumber, isFull, isSent: false, ranges: sorted, count, sizeBytes, firstMs, lastMs };
+}
+
+function chronological(ranges: Range[]): Range[] {
+  const events: Range[] = [];
+  for (const { page, from, to } of ranges)
     for (let index = from; index < to; index++) events.push({ page, from: index, to: index + 1 });
   return events.sort((a, b) => (a.page.times[a.from] as number) - (b.page.times[b.from] as number));
 }
 
-/** Waits until everything before an event has an outcome; or, at the end, until waiting is of no use any more. */
+/** Some events of a batch, by their places in it. */
+function partOf(batch: Batch, from: number, to: number): Batch {
+  const ranges: Range[] = [];
+  let place = 0;
+  for (const range of batch.ranges) {
+    const first = range.from + Math.max(0, from - place);
+    const end = Math.min(range.to, range.from + to - place);
+    if (first < end) ranges.push({ page: range.page, from: first, to: end });
+    place += range.to - range.from;
+  }
+  return batchOf(ranges, batch);
+}
+
+/** The elements of `logEvents`. */
+function bytesOf({ ranges }: { ranges: readonly Range[] }): Buffer[] {
+  const slices = ranges.map(({ page, from, to }) => page.slice(from, to));
+  const last = slices.pop() as Buffer;
+  return [...slices, last.subarray(0, -SEPARATOR.length)];
+}
+
+/** The events, read back. */
+function eventsOf(given: { ranges: readonly Range[] }): LogEvent[] {
+  return JSON.parse(`[${Buffer.concat(bytesOf(given)).toString()}]`) as LogEvent[];
+}
+
+/** Whether order could suffer with both in flight: CloudWatch Logs orders by timestamp, then by arrival. */
+function overlap(a: Batch, b: Batch): boolean {
+  return a.stream === b.stream && a.firstMs <= b.lastMs && b.firstMs <= a.lastMs;
+}
+
+/** Waits until everything before an event has an outcome, or until there is room for so many bytes. */
 interface Waiter {
-  upTo: number;
-  afterTry: number;
+  need: number;
   done: () => void;
 }
 
 /** Accepted events, and what became of them. The one owner of the lifecycle. */
 class Queue {
-  readonly streams: LogStreams;
   readonly #settings: Settings;
   readonly #reporter: Reporter;
   readonly #sender: Sender;
@@ -1662,65 +1592,56 @@ class Queue {
   /** Takes over what dead processes have left. */
   #recovery: Promise<void> | undefined;
   #recoveryTimer: Stop | undefined;
-  /** The last page, which takes events unless it is sealed; and the first event that no batch has, if there is a page. */
+  /** The last page; and the first event that no batch has, if there is a page. */
   #tail: Page | undefined;
-  #isTailOpen = false;
   #cursor: { page: Page; index: number } | undefined;
   #waitingEvents = 0;
   #waitingBytes = 0;
-  /** Batches that the order of events holds back, and those with a request under way. */
-  readonly #ready: Batch[] = [];
-  readonly #inFlight = new Set<Batch>();
+  /** Without an outcome: those with a request under way, and those that the order of events holds back. */
+  readonly #batches: Batch[] = [];
   /** Memory of pages that are done, to be used again: new memory costs more than what is written into it. */
-  readonly #spare: Page[] = [];
+  readonly #spare: Buffer[] = [];
+  /** The text of the event that is being appended, in UTF-8. */
+  #encoded = Buffer.allocUnsafeSlow(PAGE_BYTES);
+  /** What comes before the events of this millisecond. */
+  #head = { timestamp: 0, bytes: headOf(0) };
   /** Events accepted so far, and how many of those go without their batch being full. */
   #accepted = 0;
   #due = 0;
   #timer: Stop | undefined;
-  /** Events without an outcome. */
-  #pending = 0;
   #pendingBytes = 0;
-  #delivered = 0;
+  readonly #counts = { delivered: 0, pending: 0 };
   readonly #rejected: Stats["rejectedReasons"] = { tooOld: 0, tooNew: 0, expired: 0, invalid: 0 };
   readonly #dropped: Stats["droppedReasons"] = { oversize: 0, queueFull: 0, closed: 0, unsent: 0 };
   /** What was dropped because the queue was full, until a notice in the log stream tells of it. */
   #gap: Loss | undefined;
-  /** By `upTo`, for it never sinks. */
+  /** By need, for that never sinks. */
   readonly #flushes = new Set<Waiter>();
-  readonly #endings = new Set<Waiter>();
+  readonly #waitingForRoom: Waiter[] = [];
   #alive: { close(): void } | undefined;
-  #waitingForRoom: { bytes: number; done: () => void }[] = [];
-  /** What comes before a message: the same for all events of a millisecond. */
-  #opening = { timestamp: Number.NaN, bytes: Buffer.alloc(0) };
 
   constructor(logGroupName: string | null, settings: Settings, reporter: Reporter) {
-    const { spoolDirectory, logStreamName } = settings;
     this.#settings = settings;
     this.#reporter = reporter;
-    this.streams = new LogStreams(logStreamName);
     this.#sender = new Sender(logGroupName ?? "", settings, reporter);
-    if (spoolDirectory !== undefined && logGroupName !== null) {
-      const spool = new Spool(spoolDirectory, logGroupName, reporter);
-      this.#spool = spool;
-      this.#recovery = Promise.resolve().then(() => this.#recover(spool));
-    }
+    if (settings.spoolDirectory === undefined || logGroupName === null) return;
+    const spool = new Spool(settings.spoolDirectory, logGroupName, settings.maxQueueBytes / 8, reporter);
+    this.#spool = spool;
+    this.#recovery = Promise.resolve().then(() => this.#recover(spool));
+  }
+
+  get logStreamName(): string {
+    return this.#sender.streams.at(Date.now()).name;
   }
 
   stats(): Stats {
     const { requests, retries } = this.#sender;
+    const { delivered, pending } = this.#counts;
     const rejected = sum(Object.values(this.#rejected));
     const dropped = sum(Object.values(this.#dropped));
-    return {
-      logged: this.#delivered + rejected + dropped + this.#pending,
-      delivered: this.#delivered,
-      rejected,
-      dropped,
-      pending: this.#pending,
-      requests,
-      retries,
-      rejectedReasons: { ...this.#rejected },
-      droppedReasons: { ...this.#dropped },
-    };
+    const [rejectedReasons, droppedReasons] = [{ ...this.#rejected }, { ...this.#dropped }];
+    const logged = delivered + rejected + dropped + pending;
+    return { logged, delivered, rejected, dropped, pending, requests, retries, rejectedReasons, droppedReasons };
   }
 
   takes(isNotice: boolean): boolean {
@@ -1735,25 +1656,23 @@ class Queue {
 
   /** Takes an event, if there is room for it. */
   offer(level: Level, timestamp: number, text: string): void {
-    const sizeBytes = Buffer.byteLength(text) + LIMITS.eventOverheadBytes;
-    if (sizeBytes > this.roomBytes(level)) this.refuse(1, timestamp);
-    else this.#accept(timestamp, text, sizeBytes);
+    const textBytes = this.#encode(text);
+    if (textBytes + LIMITS.eventOverheadBytes > this.roomBytes(level)) this.refuse(1, timestamp);
+    else this.#append(timestamp, textBytes);
   }
 
   /** Takes the parts of an event, all or none. */
-  offerAll(level: Level, timestamp: number, texts: string[]): void {
-    const sizes = texts.map((text) => Buffer.byteLength(text) + LIMITS.eventOverheadBytes);
-    if (sum(sizes) > this.roomBytes(level)) this.refuse(texts.length, timestamp);
-    else for (const [index, text] of texts.entries()) this.#accept(timestamp, text, sizes[index] as number);
+  offerAll(level: Level, timestamp: number, texts: readonly string[]): void {
+    const bytes = sum(texts.map((text) => Buffer.byteLength(text) + LIMITS.eventOverheadBytes));
+    if (bytes > this.roomBytes(level)) this.refuse(texts.length, timestamp);
+    else for (const text of texts) this.#append(timestamp, this.#encode(text));
   }
 
-  #accept(timestamp: number, text: string, sizeBytes: number): void {
-    this.#append(this.streams.at(timestamp), timestamp, text, sizeBytes);
-    const { maxBatchEvents, maxBatchBytes } = this.#settings;
-    const nextBytes = this.#waitingBytes + LIMITS.eventOverheadBytes;
-    if (this.#waitingEvents > maxBatchEvents || this.#waitingBytes > maxBatchBytes) this.#pump();
-    // Full: it goes as soon as the millisecond is over, for all events of that travel together.
-    else if (this.#waitingEvents === maxBatchEvents || nextBytes >= maxBatchBytes) this.#sendIn(1);
+  /** Puts a text, as bytes, where it is appended from. Returns how many they are. */
+  #encode(text: string): number {
+    // No character takes more than three bytes.
+    if (3 * text.length > this.#encoded.length) this.#encoded = Buffer.allocUnsafeSlow(3 * text.length);
+    return this.#encoded.write(text);
   }
 
   /** Drops events because the queue is full. */
@@ -1769,7 +1688,7 @@ class Queue {
   }
 
   countPrinted(): void {
-    this.#delivered++;
+    this.#counts.delivered++;
   }
 
   get hasGap(): boolean {
@@ -1791,20 +1710,20 @@ class Queue {
   /** Sends what is waiting; resolves when all that was accepted before has an outcome, or when `passed` does. */
   async flushed(passed: Promise<void>, isEnding: boolean): Promise<void> {
     if (this.#state === "closed") return;
-    const waiter: Waiter = { upTo: this.#accepted, afterTry: this.#sender.tries, done: () => {} };
+    const waiter: Waiter = { need: this.#accepted, done: () => {} };
     const done = new Promise<void>((resolve) => {
       waiter.done = resolve;
     });
     this.#flushes.add(waiter);
     this.#alive ??= stayAlive();
-    if (isEnding) this.#endings.add(waiter);
+    const hopeless = isEnding ? [this.#sender.hopeless()] : [];
     this.#sender.wake();
     this.sendSoon();
     this.#notify();
     // At the end, a retention policy is waited for as well.
-    await Promise.race([isEnding ? done.then(() => this.#sender.chores()) : done, passed]);
+    const all = isEnding ? done.then(() => this.#sender.chores()) : done;
+    await Promise.race([all, passed, ...hopeless]);
     this.#flushes.delete(waiter);
-    this.#endings.delete(waiter);
     if (this.#flushes.size > 0) return;
     this.#alive?.close();
     this.#alive = undefined;
@@ -1817,7 +1736,7 @@ class Queue {
   /** Resolves when there is plenty of room for so many bytes, or nothing else in the queue. */
   room(bytes: number): Promise<void> {
     return new Promise((done) => {
-      this.#waitingForRoom.push({ bytes, done });
+      this.#waitingForRoom.push({ need: bytes, done });
       this.#notify();
     });
   }
@@ -1834,25 +1753,17 @@ class Queue {
     this.#recoveryTimer?.();
     const cause = this.#sender.stop();
     this.#sealTail();
-    const events: LogEvent[] = [];
-    const left = [...this.#inFlight, ...this.#ready].sort((a, b) => a.firstNumber - b.firstNumber);
-    const pieces = left.flatMap((batch) => batch.pieces);
-    for (let at = this.#cursor; at !== undefined; at = at.page.next && { page: at.page.next, index: 0 }) {
-      pieces.push({ page: at.page, from: at.index, to: at.page.count });
-    }
-    for (const { page, from, to } of pieces) {
-      // What is on disk stays pending: the next logger of the log group sends it.
-      if (from === to || this.#spool?.holds(page)) continue;
-      events.push(...new Batch(page.stream, [{ page, from, to }], 0, false).events());
-    }
+    const ranges = this.#batches.splice(0).flatMap((batch) => batch.ranges);
+    if (this.#cursor !== undefined) ranges.push(...rangesFrom(this.#cursor, this.#waitingEvents).ranges);
+    // What is on disk stays pending: the next logger of the log group sends it.
+    const lost = ranges.filter(({ page }) => this.#spool?.holds(page) !== true);
+    const events = lost.flatMap((range) => eventsOf({ ranges: [range] }));
     this.#spool?.close();
-    this.#pending -= events.length;
+    this.#counts.pending -= events.length;
     this.#dropped.unsent += events.length;
     this.#pendingBytes = 0;
     this.#tail = undefined;
     this.#cursor = undefined;
-    this.#inFlight.clear();
-    this.#ready.length = 0;
     for (const { done } of [...this.#flushes, ...this.#waitingForRoom.splice(0)]) done();
     return { events, cause };
   }
@@ -1862,75 +1773,57 @@ class Queue {
     await this.#recovery;
   }
 
-  /** Writes an event as an element of `logEvents`; nothing is counted until all of it is there. */
-  #append(stream: LogStream, timestamp: number, text: string, sizeBytes: number, adopted?: Page): void {
-    if (timestamp !== this.#opening.timestamp) {
-      this.#opening = { timestamp, bytes: Buffer.from(`{"timestamp":${timestamp},"message":`) };
-    }
-    const opening = this.#opening.bytes;
-    const escaped = JSON.stringify(text);
-    // Escapes are ASCII: they add as many bytes as characters.
-    const escapedBytes = sizeBytes - LIMITS.eventOverheadBytes + escaped.length - text.length;
-    const page = adopted ?? this.#pageFor(stream, opening.length + escapedBytes + CLOSING.length);
-    const { bytes, count } = page;
-    let end = page.startOf(count);
-    bytes.set(opening, end);
-    end += opening.length;
-    end += escapedBytes === escaped.length ? bytes.write(escaped, end, "latin1") : bytes.write(escaped, end);
-    bytes.set(CLOSING, end);
-    end += CLOSING.length;
-    if (this.#waitingEvents === 0) this.#sendIn(this.#sender.fillMs());
-    if (page !== this.#tail) this.#link(page);
-    page.times[count] = timestamp;
-    page.ends[count] = end;
-    page.sizes[count] = sizeBytes;
-    page.count = count + 1;
-    page.left++;
-    this.#accepted++;
-    this.#pending++;
-    this.#pendingBytes += sizeBytes;
-    this.#waitingEvents++;
-    this.#waitingBytes += sizeBytes;
-    if (adopted === undefined) this.#spool?.append(page, count);
+  #append(timestamp: number, textBytes: number): void {
+    const page = this.#write(this.#sender.streams.at(timestamp), timestamp, textBytes);
+    this.#count(1, textBytes + LIMITS.eventOverheadBytes);
+    this.#spool?.append(page);
+    const { maxBatchEvents, maxBatchBytes } = this.#settings;
+    const isFull = this.#waitingBytes + LIMITS.eventOverheadBytes >= maxBatchBytes;
+    if (this.#waitingEvents > maxBatchEvents || this.#waitingBytes > maxBatchBytes) this.#pump();
+    // Full: it goes as soon as the millisecond is over, for all events of that travel together.
+    else if (this.#waitingEvents === maxBatchEvents || isFull) this.#sendIn(1);
   }
 
-  /** A page with room for so many bytes. */
-  #pageFor(stream: LogStream, bytes: number): Page {
+  /** Writes the encoded event into the last page, or into a new one. */
+  #write(stream: LogStream, timestamp: number, textBytes: number): Page {
+    if (timestamp !== this.#head.timestamp) this.#head = { timestamp, bytes: headOf(timestamp) };
+    const head = this.#head.bytes;
+    const text = this.#encoded;
     const tail = this.#tail;
-    if (tail !== undefined && this.#isTailOpen && tail.stream === stream && tail.hasRoom(bytes)) return tail;
-    if (bytes > PAGE_BYTES) return new Page(stream, bytes, 1);
-    const page = this.#spare.pop() ?? new Page(stream, PAGE_BYTES, PAGE_EVENTS);
-    page.stream = stream;
-    return page;
+    if (tail?.isOpen && tail.stream === stream && tail.write(timestamp, head, text, textBytes)) return tail;
+    // In JSON, no byte becomes more than six.
+    for (const times of [2, 6]) {
+      const needBytes = times * textBytes + MAX_AROUND_BYTES;
+      const spare = needBytes <= PAGE_BYTES ? this.#spare.pop() : undefined;
+      const page = new Page(stream, spare ?? Buffer.allocUnsafeSlow(Math.max(PAGE_BYTES, needBytes)));
+      if (!page.write(timestamp, head, text, textBytes)) continue;
+      this.#link(page);
+      return page;
+    }
+    throw TOO_LARGE;
   }
 
   #link(page: Page): void {
     this.#sealTail();
     if (this.#tail !== undefined) this.#tail.next = page;
     this.#tail = page;
-    this.#isTailOpen = true;
     this.#cursor ??= { page, index: 0 };
   }
 
   #sealTail(): void {
-    if (this.#tail === undefined || !this.#isTailOpen) return;
-    this.#isTailOpen = false;
-    this.#spool?.seal(this.#tail);
+    if (!this.#tail?.isOpen) return;
     this.#tail.trim();
+    this.#spool?.seal(this.#tail);
   }
 
-  /** Every event of the page has an outcome. */
-  #release(page: Page): void {
-    this.#spool?.remove(page);
-    if (this.#cursor?.page === page) this.#cursor = page.next && { page: page.next, index: 0 };
-    if (this.#tail === page) {
-      this.#tail = undefined;
-      this.#isTailOpen = false;
-    }
-    if (page.bytes.length !== PAGE_BYTES || this.#spare.length >= MAX_SPARE_PAGES) return;
-    page.count = 0;
-    page.next = undefined;
-    this.#spare.push(page);
+  /** Counts accepted events. */
+  #count(events: number, bytes: number): void {
+    if (this.#waitingEvents === 0) this.#sendIn(this.#sender.fillMs());
+    this.#accepted += events;
+    this.#counts.pending += events;
+    this.#pendingBytes += bytes;
+    this.#waitingEvents += events;
+    this.#waitingBytes += bytes;
   }
 
   /** What is waiting goes after `ms` at the latest; no later event puts that off. */
@@ -1939,105 +1832,83 @@ class Queue {
     this.#timer = startTimer(() => this.sendSoon(), ms);
   }
 
-  /** Starts every request that may start. */
+  /** Starts every request that may start. Batches that may not hold up none but of their own time. */
   #pump(): void {
-    while (this.#state !== "closed" && this.#inFlight.size < this.#sender.window) {
-      const batch = this.#next();
-      if (batch === undefined) return;
-      this.#inFlight.add(batch);
+    let inFlight = this.#batches.filter(({ isSent }) => isSent).length;
+    for (let place = 0; place < MAX_CUT_BATCHES && this.#state !== "closed"; place++) {
+      if (inFlight >= this.#sender.window || (place === this.#batches.length && !this.#cut())) return;
+      const batch = this.#batches[place] as Batch;
+      if (batch.isSent || this.#batches.slice(0, place).some((before) => overlap(before, batch))) continue;
+      batch.isSent = true;
+      inFlight++;
       void this.#deliver(batch);
     }
   }
 
-  /** The next batch that may be sent now. Those that may not are put aside, and hold up none but of their own time. */
-  #next(): Batch | undefined {
-    const ready = this.#ready;
-    for (let index = 0; index < ready.length; index++) {
-      if (this.#canGo(ready[index] as Batch, index)) return ready.splice(index, 1)[0];
-    }
+  /** Cuts the next batch from what is waiting. One that is not full goes alone, so that it fills while others are in flight. */
+  #cut(): boolean {
     const { maxBatchEvents, maxBatchBytes } = this.#settings;
-    while (ready.length < MAX_READY) {
-      const isFull = this.#waitingEvents > maxBatchEvents || this.#waitingBytes > maxBatchBytes;
-      const isDue = this.#accepted - this.#waitingEvents < this.#due;
-      // A batch that is not full goes alone, so that it fills while others are in flight.
-      if (!isFull && !(isDue && this.#inFlight.size === 0 && ready.length === 0)) return undefined;
-      const batch = this.#cut();
-      if (batch === undefined || this.#canGo(batch, ready.length)) return batch;
-      ready.push(batch);
-    }
-    return undefined;
-  }
-
-  /** Whether nothing that is in flight, or put aside before it, has to be stored first. */
-  #canGo(batch: Batch, place: number): boolean {
-    if (!batch.isFull) return this.#inFlight.size === 0;
-    for (const other of this.#inFlight) if (batch.overlaps(other)) return false;
-    for (let index = 0; index < place; index++) if (batch.overlaps(this.#ready[index] as Batch)) return false;
-    return true;
-  }
-
-  /** Takes as many of the first waiting events as a batch can have. */
-  #cut(): Batch | undefined {
-    let start = this.#cursor;
-    while (start !== undefined && start.index === start.page.count)
-      start = start.page.next && { page: start.page.next, index: 0 };
-    if (start === undefined) return undefined;
-    const { maxBatchEvents, maxBatchBytes } = this.#settings;
-    const { stream } = start.page;
-    let { page, index } = start;
-    let [count, bytes, first, last] = [0, 0, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
-    /** Where the newest millisecond begins. */
-    let mark = { page, index, count };
-    let [isSorted, isFull] = [true, false];
-    while (!isFull) {
-      if (index === page.count) {
-        if (page.next === undefined) break;
-        page = page.next;
-        index = 0;
-        continue;
-      }
-      const time = page.times[index] as number;
-      const size = page.sizes[index] as number;
-      const spanMs = Math.max(last, time) - Math.min(first, time);
-      const isOver = count === maxBatchEvents || bytes + size > maxBatchBytes || spanMs >= LIMITS.maxBatchSpanMs;
-      isFull = count > 0 && (isOver || page.stream !== stream);
-      if (isFull) {
-        // Events of one millisecond travel together: those of the newest one stay for the next batch.
-        if (isSorted && time === last && page.stream === stream && mark.count > 0) ({ page, index } = mark);
-        break;
-      }
-      if (time !== last) mark = { page, index, count };
-      if (time < last) isSorted = false;
-      first = Math.min(first, time);
-      last = Math.max(last, time);
-      bytes += size;
-      count++;
-      index++;
-    }
-    const pieces: Piece[] = [];
-    for (let at: Page | undefined = start.page; at !== undefined; at = at.next) {
-      const piece = { page: at, from: at === start.page ? start.index : 0, to: at === page ? index : at.count };
-      if (piece.from < piece.to) pieces.push(piece);
-      if (at === page) break;
-    }
-    const batch = new Batch(stream, pieces, this.#accepted - this.#waitingEvents, isFull);
-    this.#cursor = { page, index };
+    const firstNumber = this.#accepted - this.#waitingEvents;
+    const isOver = this.#waitingEvents > maxBatchEvents || this.#waitingBytes > maxBatchBytes;
+    const isDue = this.#waitingEvents > 0 && firstNumber < this.#due && this.#batches.length === 0;
+    const start = this.#cursor;
+    if (start === undefined || !(isOver || isDue)) return false;
+    const { count, isFull } = this.#measure(start);
+    const { ranges, end } = rangesFrom(start, count);
+    const { stream } = (ranges[0] as Range).page;
+    const batch = batchOf(ranges, { stream, start, firstNumber, isFull });
+    this.#batches.push(batch);
+    this.#cursor = end;
     this.#waitingEvents -= batch.count;
     this.#waitingBytes -= batch.sizeBytes;
     if (this.#waitingEvents > 0) this.#sendIn(this.#sender.fillMs());
-    return batch;
+    return true;
+  }
+
+  /** How many of the first waiting events a batch can have, and whether more are waiting. */
+  #measure(start: { page: Page; index: number }): { count: number; isFull: boolean } {
+    const { maxBatchEvents, maxBatchBytes } = this.#settings;
+    let [count, bytes, first, last] = [0, 0, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+    /** Where the newest millisecond begins, while they come in order. */
+    let [mark, isSorted] = [0, true];
+    let { stream } = start.page;
+    let index = start.index;
+    for (let page: Page | undefined = start.page; page !== undefined; page = page.next) {
+      if (count === 0) stream = page.stream;
+      for (; index < page.count; index++) {
+        const time = page.times[index] as number;
+        bytes += page.sizes[index] as number;
+        const spanMs = Math.max(last, time) - Math.min(first, time);
+        const isOver = count === maxBatchEvents || bytes > maxBatchBytes || spanMs >= LIMITS.maxBatchSpanMs;
+        if (count > 0 && (isOver || page.stream !== stream)) {
+          // Events of one millisecond travel together: those of the newest one stay for the next batch.
+          const staysWhole = isSorted && time === last && page.stream === stream && mark > 0;
+          return { count: staysWhole ? mark : count, isFull: true };
+        }
+        if (time !== last) mark = count;
+        isSorted &&= time >= last;
+        first = Math.min(first, time);
+        last = Math.max(last, time);
+        count++;
+      }
+      index = 0;
+    }
+    return { count, isFull: false };
   }
 
   /** Puts a batch that was throttled back, and takes it again with what was logged since: fewer requests are what helps. */
   #recut(batch: Batch): Batch {
+    // Where later ones have been taken already, there is nothing to add.
     const isLast = batch.firstNumber + batch.count === this.#accepted - this.#waitingEvents;
-    if (batch.isFull || !isLast || this.#inFlight.size > 1) return batch;
-    this.#inFlight.delete(batch);
+    if (batch.isFull || !isLast || this.#batches.length > 1) return batch;
+    this.#batches.length = 0;
     this.#cursor = batch.start;
     this.#waitingEvents += batch.count;
     this.#waitingBytes += batch.sizeBytes;
-    const grown = this.#cut() as Batch;
-    this.#inFlight.add(grown);
+    this.#due = this.#accepted;
+    this.#cut();
+    const [grown] = this.#batches as [Batch];
+    grown.isSent = true;
     return grown;
   }
 
@@ -2046,54 +1917,40 @@ class Queue {
     // Not within the log call that filled the batch.
     await undefined;
     let batch = given;
-    let [failures, repairs, isRetry, mayZip] = [0, 0, false, true];
+    const progress: Progress = { failures: 0, repairs: 0, wasPut: false, mayZip: true };
     while (this.#state !== "closed") {
-      const outcome = await this.#sender.send(batch, isRetry, mayZip);
+      const outcome = await this.#sender.send(batch, progress, this.#flushes.size > 0);
       // Closed meanwhile: its events were counted then.
       if ((this.#state as string) === "closed") return;
-      if (outcome.kind === "stored") {
-        this.#settle(batch, outcome.rejected);
-        return;
-      }
-      if (outcome.kind === "invalid") {
-        if (batch.count === 1) this.#settle(batch, [{ reason: "invalid", from: 0, to: 1 }], outcome.cause);
-        else await this.#deliverHalves(batch);
-        return;
-      }
-      isRetry ||= outcome.wasPut;
-      if (outcome.createdAs !== undefined) this.streams.created(batch.stream, outcome.createdAs);
-      if (outcome.wasZipped) mayZip = false;
-      if (outcome.isRepaired && repairs++ < MAX_REPAIRS) continue;
-      if (outcome.isFinal) {
-        for (const waiter of this.#endings) if (waiter.afterTry < outcome.tried.number) waiter.done();
-      }
-      // Whoever flushes waits, but not for pauses that grew while nobody did.
-      failures = (await this.#sender.backOff(outcome, ++failures, this.#flushes.size > 0)) ? 0 : failures;
-      if (outcome.verdict === "throttled" && (this.#state as string) !== "closed") batch = this.#recut(batch);
+      if (outcome.kind === "stored") return this.#settle(batch, outcome.rejected);
+      if (outcome.kind === "throttled") batch = this.#recut(batch);
+      if (outcome.kind !== "invalid") continue;
+      if (batch.count > 1) return await this.#deliverHalves(batch);
+      return this.#settle(batch, [{ reason: "invalid", from: 0, to: 1 }], outcome.cause);
     }
   }
 
   /** One after the other. */
   async #deliverHalves(batch: Batch): Promise<void> {
     const middle = batch.count >> 1;
-    const halves = [batch.slice(0, middle), batch.slice(middle, batch.count)];
-    this.#inFlight.delete(batch);
-    for (const half of halves) this.#inFlight.add(half);
+    const halves = [partOf(batch, 0, middle), partOf(batch, middle, batch.count)];
+    this.#batches.splice(this.#batches.indexOf(batch), 1, ...halves);
+    for (const half of halves) half.isSent = true;
     for (const half of halves) await this.#deliver(half);
   }
 
   /** Counts the events of a batch as delivered, but for ranges of it. */
   #settle(batch: Batch, rejected: Rejection[], cause?: Error): void {
-    this.#inFlight.delete(batch);
-    this.#pending -= batch.count;
+    this.#batches.splice(this.#batches.indexOf(batch), 1);
+    this.#counts.pending -= batch.count;
     this.#pendingBytes -= batch.sizeBytes;
-    this.#delivered += batch.count;
+    this.#counts.delivered += batch.count;
     for (const { reason, from, to } of rejected) {
-      this.#delivered -= to - from;
+      this.#counts.delivered -= to - from;
       this.#rejected[reason] += to - from;
-      this.#reporter.loss(reason, batch.slice(from, to).events(), cause);
+      this.#reporter.loss(reason, eventsOf(partOf(batch, from, to)), cause);
     }
-    for (const { page, from, to } of batch.pieces) {
+    for (const { page, from, to } of batch.ranges) {
       page.left -= to - from;
       if (page.left > 0) this.#spool?.settle(page, from, to);
       else this.#release(page);
@@ -2102,28 +1959,36 @@ class Queue {
     this.#pump();
   }
 
+  /** Every event of the page has an outcome. */
+  #release(page: Page): void {
+    this.#spool?.remove(page);
+    if (this.#cursor?.page === page) this.#cursor = page.next && { page: page.next, index: 0 };
+    if (this.#tail === page) this.#tail = undefined;
+    if (page.bytes.length === PAGE_BYTES && this.#spare.length < MAX_SPARE_PAGES) this.#spare.push(page.bytes);
+  }
+
   /** Takes what dead processes have left, as there is room for it. */
   async #recover(spool: Spool): Promise<void> {
     for await (const { logStreamName, events, file } of spool.recover()) {
-      const stream = this.streams.named(logStreamName);
-      while (events.length > 0) {
-        const part = events.splice(0, this.#portion(events));
-        const bytes = sum(part.map(({ message }) => Buffer.byteLength(message) + LIMITS.eventOverheadBytes));
-        await this.room(bytes);
-        if (this.#state === "closed") return;
-        // In JSON, no byte becomes more than six.
-        const page = file && new Page(stream, 6 * bytes + 64 * part.length, part.length);
-        if (page !== undefined) page.file = spool.share(file as SpoolFile, part.length);
-        for (const { timestamp, message } of part) {
-          this.#append(stream, timestamp, message, Buffer.byteLength(message) + LIMITS.eventOverheadBytes, page);
-        }
-        page?.trim();
-        if (page !== undefined) this.#isTailOpen = false;
-        this.sendSoon();
+      const texts = events.map(({ message }) => Buffer.from(message));
+      const bytes = sum(texts.map(({ length }) => length + LIMITS.eventOverheadBytes));
+      await this.room(bytes);
+      if (this.#state === "closed") return;
+      // In JSON, no byte becomes more than six.
+      const memory = Buffer.allocUnsafeSlow(6 * bytes + MAX_AROUND_BYTES * events.length);
+      const page = new Page(this.#sender.streams.named(logStreamName), memory);
+      for (const [index, text] of texts.entries()) {
+        const { timestamp } = events[index] as LogEvent;
+        page.write(timestamp, headOf(timestamp), text, text.length);
       }
+      page.file = file;
+      page.trim();
+      this.#link(page);
+      this.#count(page.count, sum(page.sizes));
+      this.sendSoon();
     }
     // What was left by the dead was there before the flushes, too.
-    for (const waiter of this.#flushes) waiter.upTo = this.#accepted;
+    for (const waiter of this.#flushes) waiter.need = this.#accepted;
     this.#recovery = undefined;
     this.#notify();
     if (this.#state === "closed") return;
@@ -2133,32 +1998,32 @@ class Queue {
     }, FOREIGN_TIMEOUT_MS);
   }
 
-  /** How many of some events take a part of the queue that leaves room for others. */
-  #portion(events: LogEvent[]): number {
-    let left = this.#settings.maxQueueBytes / 8;
-    const end = events.findIndex(({ message }) => {
-      left -= Buffer.byteLength(message) + LIMITS.eventOverheadBytes;
-      return left < 0;
-    });
-    return end < 0 ? events.length : Math.max(1, end);
-  }
-
   /** Wakes whoever waits for an outcome or for room. */
   #notify(): void {
-    let oldest = this.#accepted - this.#waitingEvents;
-    for (const { firstNumber } of this.#inFlight) oldest = Math.min(oldest, firstNumber);
-    for (const { firstNumber } of this.#ready) oldest = Math.min(oldest, firstNumber);
+    const oldest = this.#batches[0]?.firstNumber ?? this.#accepted - this.#waitingEvents;
     for (const waiter of this.#flushes) {
-      if (this.#recovery !== undefined || waiter.upTo > oldest) break;
+      if (this.#recovery !== undefined || waiter.need > oldest) break;
       this.#flushes.delete(waiter);
       waiter.done();
     }
     // One at a time: each takes some of the room.
     const [first] = this.#waitingForRoom;
-    if (first === undefined || !this.hasRoomFor(first.bytes)) return;
+    if (first === undefined || !this.hasRoomFor(first.need)) return;
     this.#waitingForRoom.shift();
     first.done();
     void Promise.resolve().then(() => this.#notify());
+  }
+}
+
+/** The next `count` events from a place on, and the place behind them. */
+function rangesFrom(start: { page: Page; index: number }, count: number): { ranges: Range[]; end: typeof start } {
+  const ranges: Range[] = [];
+  let { page, index } = start;
+  for (let left = count; ; [page, index] = [page.next as Page, 0]) {
+    const to = Math.min(page.count, index + left);
+    if (index < to) ranges.push({ page, from: index, to });
+    left -= to - index;
+    if (left === 0) return { ranges, end: { page, index: to } };
   }
 }
 
@@ -2171,55 +2036,34 @@ interface Rejection {
   to: number;
 }
 
-/** What became of a batch: stored but for some of its events, refused for what is in it, or to be sent again. */
-type Outcome = { kind: "stored"; rejected: Rejection[] } | { kind: "invalid"; cause: Error } | Failure;
+/** What became of a batch: stored but for some of its events; refused for what is in it; or to be sent again now. */
+type Outcome =
+  | { kind: "stored"; rejected: Rejection[] }
+  | { kind: "invalid"; cause: Error }
+  | { kind: "throttled" | "again" };
 
-/** When a request was begun: its number, of all this sender's, and how often waiting had been cut short. */
-interface Try {
-  number: number;
-  wakes: number;
-}
-
-interface Failure {
-  kind: "failed";
-  verdict: Verdict;
-  error: unknown;
-  tried: Try;
-  /** Whether PutLogEvents was called, and with gzip. */
+/** What the sender knows of a batch from try to try. */
+interface Progress {
+  /** Tries in a row that failed, and how often something was put right. */
+  failures: number;
+  repairs: number;
   wasPut: boolean;
-  wasZipped: boolean;
-  /** What was wrong has been put right: it can be sent again at once. */
-  isRepaired: boolean;
-  /** Waiting cannot be expected to help. */
-  isFinal: boolean;
-  /** The name of the log stream, where that has been created. */
-  createdAs?: string;
+  mayZip: boolean;
 }
 
 /** What an error calls for. */
 type Verdict = "transient" | "throttled" | "configuration" | "invalid" | "missing" | "token" | "accepted";
 
 /** By the name of the error. What is not here goes by its HTTP status. */
-const VERDICTS: Record<string, Verdict> = {
-  ResourceNotFoundException: "missing",
-  InvalidSequenceTokenException: "token",
-  DataAlreadyAcceptedException: "accepted",
-  InvalidParameterException: "invalid",
-  ValidationException: "invalid",
-  SerializationException: "invalid",
-  ThrottlingException: "throttled",
-  Throttling: "throttled",
-  TooManyRequests: "throttled",
-  TooManyRequestsException: "throttled",
-  RequestLimitExceeded: "throttled",
-  OperationAbortedException: "transient",
-  ServiceUnavailableException: "transient",
-  InternalFailure: "transient",
-  RequestTimeout: "transient",
-  RequestTimeoutException: "transient",
-  CredentialsProviderError: "configuration",
-  SdkNotLoaded: "configuration",
-};
+const VERDICTS: readonly [RegExp, Verdict][] = [
+  [/^ResourceNotFoundException$/, "missing"],
+  [/^InvalidSequenceTokenException$/, "token"],
+  [/^DataAlreadyAcceptedException$/, "accepted"],
+  [/^(InvalidParameter|Validation|Serialization)Exception$/, "invalid"],
+  [/^(Throttling|TooManyRequests)(Exception)?$|^RequestLimitExceeded$/, "throttled"],
+  [/^(OperationAborted|ServiceUnavailable|RequestTimeout)(Exception)?$|^InternalFailure$/, "transient"],
+  [/^(CredentialsProviderError|SdkNotLoaded)$/, "configuration"],
+];
 
 /** The fields of an error of the SDK, of Node or of anybody. */
 interface AnyError {
@@ -2232,8 +2076,9 @@ interface AnyError {
 
 function verdictOf(thrown: unknown): Verdict {
   const { name = "", code = "", message = "", $metadata } = anyError(thrown);
+  const known = VERDICTS.find(([names]) => names.test(name));
+  if (known !== undefined) return known[1];
   const status = $metadata?.httpStatusCode;
-  if (hasOwn(VERDICTS, name)) return VERDICTS[name] as Verdict;
   if (status === 413) return "invalid";
   if (status === 429) return "throttled";
   if (status !== undefined) return status >= 400 && status < 500 ? "configuration" : "transient";
@@ -2241,28 +2086,72 @@ function verdictOf(thrown: unknown): Verdict {
   return /MODULE_NOT_FOUND/.test(code) || /\b(region|credential)/i.test(message) ? "configuration" : "transient";
 }
 
-/** What to do about trouble with the configuration. */
+/** Whether it may be different next time. */
+function isPassing(error: unknown): boolean {
+  return /transient|throttled/.test(verdictOf(error));
+}
+
+/** What was thrown, whatever that is. */
+function anyError(thrown: unknown): AnyError {
+  return isObject(thrown) ? thrown : { name: "Error", message: String(thrown) };
+}
+
+/** What to do about trouble. */
 function advice({ name = "", code = "", message = "" }: AnyError, logGroupName: string): string {
   if (name === "SdkNotLoaded") return "";
   if (/region/i.test(message)) return "set AWS_REGION or the option region; pass null to print instead. ";
   if (/AccessDenied/.test(name)) return "allow logs:PutLogEvents, logs:CreateLogStream and logs:CreateLogGroup. ";
   if (name === "ResourceNotFoundException")
     return `create log group ${logGroupName}, or leave out createLogGroup: false. `;
-  if (/credential|token|signature/i.test(name + message)) {
+  if (/credential|token|signature/i.test(name + message))
     return "set AWS_PROFILE, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the options profile or credentials; pass null to print instead. ";
-  }
   return /ECONNREFUSED|ENOTFOUND/.test(code) ? "check the endpoint and the region. " : "";
 }
 
-/** The part of the SDK that is used. */
-type SdkModule = Pick<
-  typeof Sdk,
-  | "CloudWatchLogsClient"
-  | "PutLogEventsCommand"
-  | "CreateLogStreamCommand"
-  | "CreateLogGroupCommand"
-  | "PutRetentionPolicyCommand"
->;
+/** A log stream that is written to. */
+interface LogStream {
+  name: string;
+  /** To be created before the first put, under another name if this one is taken. */
+  isFresh: boolean;
+  /** Under way: whoever misses the log stream waits for it. */
+  creation?: Promise<void> | undefined;
+  /** The next sequence token, where an endpoint asks for one. */
+  token?: string | undefined;
+}
+
+/** The log stream of each event: always the same, but for `{date}`. */
+class LogStreams {
+  readonly #template: string;
+  readonly #hasDate: boolean;
+  readonly #byName = new Map<string, LogStream>();
+  /** The last answer, and the day it holds for. */
+  #current: LogStream;
+  #day = 0;
+
+  constructor(template: string) {
+    this.#template = fillName(template, Date.now());
+    this.#hasDate = template.includes("{date}");
+    this.#current = this.#ofDay(0);
+    this.#current.isFresh = template === DEFAULTS.logStreamName;
+  }
+
+  at(timestamp: number): LogStream {
+    const day = this.#hasDate ? Math.floor(timestamp / 86_400_000) : 0;
+    if (day !== this.#day) this.#current = this.#ofDay(day);
+    return this.#current;
+  }
+
+  named(name: string): LogStream {
+    const stream = this.#byName.get(name) ?? { name, isFresh: false };
+    this.#byName.set(name, stream);
+    return stream;
+  }
+
+  #ofDay(day: number): LogStream {
+    this.#day = day;
+    return this.named(this.#template.split("{date}").join(new Date(day * 86_400_000).toISOString().slice(0, 10)));
+  }
+}
 
 const NO_EVENTS = '"logEvents":[]';
 
@@ -2271,9 +2160,9 @@ type PutAnswer = Partial<Sdk.PutLogEventsCommandOutput>;
 
 /** Takes batches to CloudWatch Logs: one try at a time, which ends in an {@link Outcome}. Never throws. */
 class Sender {
+  readonly streams: LogStreams;
   requests = 0;
   retries = 0;
-  tries = 0;
   readonly #logGroupName: string;
   readonly #settings: Settings;
   readonly #reporter: Reporter;
@@ -2282,7 +2171,7 @@ class Sender {
   readonly #aborts = new Set<AbortController>();
   /** What the client signs with, once a request has failed: no report is to repeat it. */
   #secrets: string[] = [];
-  #sdk: SdkModule | undefined;
+  #sdk: typeof Sdk | undefined;
   #client: Client | undefined;
   /** Outlive the client, which is made anew where its credentials were refused. */
   #agents: object | undefined;
@@ -2290,16 +2179,19 @@ class Sender {
   #hasAnswered = false;
   /** Batches that went through without gzip only, since one went through with it. */
   #gzipRefusals: number;
-  /** Creations under way: whoever misses the same log stream waits for its creation. */
-  readonly #creating = new Map<LogStream, Promise<Failure>>();
+  /** Memory of large requests that were answered: to leave that to the garbage collector would keep it busy. */
+  readonly #bodies: Buffer[] = [];
   /** Setting the retention policy. */
   readonly #chores = new Set<Promise<void>>();
-  /** The next sequence token of each log stream, once an endpoint has asked for one; then requests take turns. */
-  #tokens: Map<LogStream, string | undefined> | undefined;
+  /** Once an endpoint has asked for sequence tokens, requests take turns. */
+  #hasTokens = false;
   #turn: Promise<unknown> = Promise.resolve();
   /** The pauses that are under way, and how often they have been asked to end. */
   readonly #pauses = new Set<() => void>();
   #wakes = 0;
+  /** Tries so far; and who wants to know when a later one fails in a way that waiting does not mend. */
+  #tries = 0;
+  readonly #hopers: { afterTry: number; done: () => void }[] = [];
   /** The last trouble and what of it was reported, until a batch gets through. */
   #trouble: { cause: Error; reported: string } | undefined;
   /** How long to wait where the account throttles, as of its last throttled answer. */
@@ -2309,6 +2201,7 @@ class Sender {
   #isPlain = false;
 
   constructor(logGroupName: string, settings: Settings, reporter: Reporter) {
+    this.streams = new LogStreams(settings.logStreamName);
     this.#logGroupName = logGroupName;
     this.#settings = settings;
     this.#reporter = reporter;
@@ -2318,7 +2211,7 @@ class Sender {
 
   /** How many batches may be under way. In trouble one is enough to find out how things are. */
   get window(): number {
-    return this.#trouble !== undefined || this.#tokens !== undefined ? 1 : this.#settings.maxInFlight;
+    return this.#trouble !== undefined || this.#hasTokens ? 1 : this.#settings.maxInFlight;
   }
 
   /** How long a batch has to fill. Fewer, fuller requests are what an account that throttles has room for. */
@@ -2340,6 +2233,11 @@ class Sender {
     await Promise.all(this.#chores);
   }
 
+  /** Resolves when a try that begins after this fails in a way that waiting cannot be expected to mend. */
+  hopeless(): Promise<void> {
+    return new Promise((done) => this.#hopers.push({ afterTry: this.#tries, done }));
+  }
+
   /** Ends the pauses that are under way, and the next one of a request that is. */
   wake(): void {
     this.#wakes++;
@@ -2357,53 +2255,68 @@ class Sender {
     return this.#trouble?.cause;
   }
 
-  /** One try to store a batch. */
-  async send(batch: Batch, isRetry: boolean, mayZip: boolean): Promise<Outcome> {
-    const tried = this.#startTry();
-    if (batch.stream.isFresh) return await this.#create(batch.stream, tried);
-    const zip = mayZip && this.#gzipRefusals < MAX_GZIP_REFUSALS && batch.sizeBytes >= GZIP_MIN_BYTES;
-    this.requests++;
-    if (isRetry) this.retries++;
+  /** One try to store a batch, and the pause after it where that failed; shorter where somebody waits for it. */
+  async send(batch: Batch, progress: Progress, isAwaited: boolean): Promise<Outcome> {
+    const [number, wakes] = [++this.#tries, this.#wakes];
+    const { stream } = batch;
+    const zip = progress.mayZip && this.#gzipRefusals < MAX_GZIP_REFUSALS && batch.sizeBytes >= GZIP_MIN_BYTES;
+    let isCreating = stream.isFresh;
+    let error: unknown;
+    let isRepaired = false;
     try {
+      if (isCreating) await this.#create(stream);
+      isCreating = false;
+      this.requests++;
+      if (progress.wasPut) this.retries++;
+      progress.wasPut = true;
       const answer = await this.#put(batch, zip);
       this.#trouble = undefined;
       if (zip) this.#gzipRefusals = 0;
-      else if (!mayZip) this.#gzipRefusals++;
+      else if (!progress.mayZip) this.#gzipRefusals++;
       return { kind: "stored", rejected: this.#rejectedOf(answer, batch.count) };
-    } catch (error) {
-      const verdict = verdictOf(error);
-      const { $metadata, expectedSequenceToken } = anyError(error);
-      if ($metadata?.httpStatusCode !== undefined) this.#hasAnswered = true;
-      if (verdict === "token" || verdict === "accepted") {
-        this.#tokens ??= new Map();
-        this.#tokens.set(batch.stream, expectedSequenceToken ?? undefined);
-      }
-      if (verdict === "accepted") return { kind: "stored", rejected: [] };
-      const status = $metadata?.httpStatusCode ?? 0;
-      if (zip && (verdict === "invalid" || status === 415)) {
-        // Endpoints refuse gzip with errors of their own choice. If the same works without, it was that.
-        this.#gzipRefusals = MAX_GZIP_REFUSALS - 1;
-        return this.#failed("transient", error, tried, { wasPut: true, wasZipped: true, isRepaired: true });
-      }
-      if (verdict === "invalid") return { kind: "invalid", cause: this.#clean(error) };
-      if (verdict === "missing" && !this.#isStopped) {
-        const creation = await this.#create(batch.stream, tried);
-        return { ...creation, error: creation.error ?? error, wasPut: true };
-      }
-      const isRepaired = verdict === "token" || $metadata?.clockSkewCorrected === true;
-      return this.#failed(verdict, error, tried, { wasPut: true, wasZipped: zip && status >= 500, isRepaired });
+    } catch (thrown) {
+      error = thrown;
     }
-  }
-
-  /** The pause before a batch that has failed so often in a row is sent again. True where `wake` ended it. */
-  backOff(failure: Failure, failures: number, isAwaited: boolean): Promise<boolean> {
+    let verdict = verdictOf(error);
+    const { $metadata: { httpStatusCode: status = 0, clockSkewCorrected } = {}, expectedSequenceToken } =
+      anyError(error);
+    if (status > 0) this.#hasAnswered = true;
+    if (verdict === "token" || verdict === "accepted") {
+      this.#hasTokens = true;
+      stream.token = expectedSequenceToken ?? undefined;
+    }
+    if (verdict === "accepted") return { kind: "stored", rejected: [] };
+    // Endpoints refuse gzip with errors of their own choice. If the same works without, it was that.
+    const isZipRefused = zip && !isCreating && (verdict === "invalid" || status === 415);
+    if (isZipRefused) this.#gzipRefusals = MAX_GZIP_REFUSALS - 1;
+    else if (verdict === "invalid" && !isCreating) return { kind: "invalid", cause: this.#clean(error) };
+    if (isZipRefused || (zip && status >= 500)) progress.mayZip = false;
+    if (verdict === "missing" && !isCreating && !this.#isStopped) {
+      try {
+        await this.#create(stream);
+        isRepaired = true;
+      } catch (thrown) {
+        error = thrown;
+        isCreating = true;
+      }
+    }
+    // What CloudWatch Logs calls invalid of a creation is a setting here, and no event.
+    if (isCreating) verdict = isPassing(error) ? verdictOf(error) : "configuration";
+    isRepaired ||= verdict === "token" || isZipRefused || clockSkewCorrected === true;
+    if (isRepaired && progress.repairs++ < MAX_REPAIRS) return { kind: "again" };
+    // An endpoint that has never answered, where nobody listens, is a wrong one.
+    const isWrong = !this.#hasAnswered && /ECONNREFUSED|ENOTFOUND/.test(anyError(error).code ?? "");
+    const isSetting = verdict === "configuration" || verdict === "missing";
+    if (isSetting || isWrong) for (const { afterTry, done } of this.#hopers) if (afterTry < number) done();
+    progress.failures++;
     if (this.#trouble === undefined) this.#paceMs = this.#pace();
-    this.#note(failure, failures);
-    return this.#pause(failure, failures, isAwaited);
+    this.#note(error, isSetting, progress.failures);
+    if (await this.#pause(verdict, progress.failures, wakes, isAwaited)) progress.failures = 0;
+    return { kind: verdict === "throttled" ? "throttled" : "again" };
   }
 
-  /** With jitter, and a timer that does not keep the process alive. */
-  async #pause({ verdict, tried }: Failure, failures: number, isAwaited: boolean): Promise<boolean> {
+  /** With jitter, and a timer that does not keep the process alive. True where `wake` ended it. */
+  async #pause(verdict: Verdict, failures: number, wakes: number, isAwaited: boolean): Promise<boolean> {
     const isThrottled = verdict === "throttled";
     const maxMs = verdict === "configuration" ? CONFIGURATION_RETRY_MS : RETRY_MAX_MS;
     let ms = Math.random() * Math.min(maxMs, RETRY_MIN_MS * 2 ** Math.min(failures - 1, 30));
@@ -2413,10 +2326,10 @@ class Sender {
       this.#throttledAtMs = Date.now();
     }
     // All loggers that flush at one moment would be throttled again: each goes on at a time of its own.
-    const shortened = (left: number) => (isThrottled ? Math.min(left, THROTTLED_FLUSH_MS * (1 + Math.random())) : 0);
-    if (this.#wakes !== tried.wakes || (isThrottled && isAwaited)) ms = shortened(ms);
+    const shortened = () => (isThrottled ? Math.min(ms, THROTTLED_FLUSH_MS * (1 + Math.random())) : 0);
+    if (this.#wakes !== wakes || (isThrottled && isAwaited)) ms = shortened();
     if (ms === 0 || this.#isStopped) return true;
-    return await this.#sleep(ms, () => (this.#isStopped ? 0 : shortened(ms)));
+    return await this.#sleep(ms, () => (this.#isStopped ? 0 : shortened()));
   }
 
   /** Resolves after `ms`; or when woken, `left()` later. True where it was woken. */
@@ -2427,14 +2340,14 @@ class Sender {
         this.#pauses.delete(wake);
         resolve(isWoken);
       };
-      // It only becomes shorter.
       let endsAt = Date.now() + ms;
       const wake = () => {
-        const ms = left();
-        if (Date.now() + ms >= endsAt) return;
-        endsAt = Date.now() + ms;
+        const leftMs = left();
+        // It only becomes shorter.
+        if (Date.now() + leftMs >= endsAt) return;
+        endsAt = Date.now() + leftMs;
         stop();
-        if (ms > 0) stop = startTimer(() => end(true), ms);
+        if (leftMs > 0) stop = startTimer(() => end(true), leftMs);
         else end(true);
       };
       let stop = startTimer(() => end(false), ms);
@@ -2442,61 +2355,34 @@ class Sender {
     });
   }
 
-  #startTry(): Try {
-    return { number: ++this.tries, wakes: this.#wakes };
-  }
-
-  #failed(verdict: Verdict, error: unknown, tried: Try, how: Partial<Failure>): Failure {
-    // An endpoint that has never answered, where nobody listens, is a wrong one.
-    const isWrong = !this.#hasAnswered && /ECONNREFUSED|ENOTFOUND/.test(anyError(error).code ?? "");
-    const isFinal = verdict === "configuration" || verdict === "missing" || isWrong;
-    return {
-      kind: "failed",
-      verdict,
-      error,
-      tried,
-      wasPut: false,
-      wasZipped: false,
-      isRepaired: false,
-      isFinal,
-      ...how,
-    };
-  }
-
   async #put(batch: Batch, zip: boolean): Promise<PutAnswer> {
-    const tokens = this.#tokens;
-    const wire = { isUsed: false };
-    const put = () => this.#request((sdk) => this.#command(sdk, batch, tokens?.get(batch.stream), zip, wire));
+    const { stream } = batch;
+    const wire: { body?: Buffer } = {};
+    const put = () => this.#request((sdk) => this.#command(sdk, batch, zip, wire));
     // Each needs the token of the one before.
-    this.#turn = tokens === undefined ? put() : this.#turn.then(put, put);
+    this.#turn = this.#hasTokens ? this.#turn.then(put, put) : put();
     const given = await this.#turn;
     const answer: PutAnswer = isObject(given) ? attempt(() => ({ ...given }), {}) : {};
-    const { $metadata, nextSequenceToken } = answer;
-    if (wire.isUsed && $metadata?.requestId === undefined && nextSequenceToken === undefined) {
+    if (wire.body !== undefined && answer.$metadata?.requestId === undefined && answer.nextSequenceToken === undefined)
       throw new Error("The endpoint's answer is not one of CloudWatch Logs");
-    }
+    if (wire.body !== undefined && wire.body.length > PAGE_BYTES) this.#bodies.push(wire.body);
     this.#hasAnswered = true;
-    tokens?.set(batch.stream, nextSequenceToken);
+    stream.token = this.#hasTokens ? answer.nextSequenceToken : undefined;
     return answer;
   }
 
-  #command(
-    sdk: SdkModule,
-    batch: Batch,
-    sequenceToken: string | undefined,
-    zip: boolean,
-    wire: { isUsed: boolean },
-  ): object {
+  #command(sdk: typeof Sdk, batch: Batch, zip: boolean, wire: { body?: Buffer }): object {
     const { entity, client } = this.#settings;
+    const { name: logStreamName, token: sequenceToken } = batch.stream;
     const input = {
       logGroupName: this.#logGroupName,
-      logStreamName: batch.stream.name,
+      logStreamName,
       ...(sequenceToken !== undefined && { sequenceToken }),
       ...(entity !== undefined && { entity: entity as Sdk.Entity }),
     };
     // A client that is not the SDK's, such as a test double, finds the events here.
     const isRead = client !== undefined || this.#isPlain;
-    const command = new sdk.PutLogEventsCommand({ ...input, logEvents: isRead ? batch.events() : [] });
+    const command = new sdk.PutLogEventsCommand({ ...input, logEvents: isRead ? eventsOf(batch) : [] });
     if (this.#isPlain) return command;
     // The SDK serializes a request without events, and signs it with them: its own walk over 10,000 events, and the
     // stringifying after that, cost more than all the rest of a log call's way to AWS.
@@ -2506,18 +2392,21 @@ class Sender {
     });
     command.middlewareStack.add(
       (next) => async (args) => {
-        wire.isUsed = true;
         const request = args.request as { body: Uint8Array | string; headers: Record<string, string> };
-        const { body } = request;
-        const empty =
-          typeof body === "string" ? Buffer.from(body) : Buffer.from(body.buffer, body.byteOffset, body.length);
+        const empty = typeof request.body === "string" ? Buffer.from(request.body) : asBuffer(request.body);
         const at = empty.indexOf(NO_EVENTS) + NO_EVENTS.length - 1;
         this.#isPlain = at < NO_EVENTS.length;
         if (this.#isPlain)
           throw new Error("The SDK serializes in an unknown way; its own serializer is used from now on");
-        const whole = Buffer.concat([empty.subarray(0, at), ...batch.bytes(), empty.subarray(at)]);
+        const pieces = [empty.subarray(0, at), ...bytesOf(batch), empty.subarray(at)];
+        const length = sum(pieces.map((piece) => piece.length));
+        const spare = this.#bodies.pop();
+        wire.body = spare !== undefined && spare.length >= length ? spare : Buffer.allocUnsafeSlow(1.1 * length);
+        let end = 0;
+        for (const piece of pieces) end += piece.copy(wire.body, end);
+        const whole = wire.body.subarray(0, length);
         const zipped = zip ? await gzip(whole) : whole;
-        request.body = zipped.length < whole.length ? zipped : whole;
+        request.body = zipped.length < length ? zipped : whole;
         if (request.body !== whole) request.headers["content-encoding"] = "gzip";
         request.headers["content-length"] = String(request.body.length);
         return next(args);
@@ -2529,9 +2418,8 @@ class Sender {
 
   /** The events that CloudWatch Logs did not store: ends are exclusive, the start is inclusive. */
   #rejectedOf({ rejectedLogEventsInfo: info, rejectedEntityInfo }: PutAnswer, count: number): Rejection[] {
-    if (rejectedEntityInfo !== undefined) {
+    if (rejectedEntityInfo !== undefined)
       this.#reporter.error("ERR_ENTITY", `CloudWatch Logs refused the entity: ${rejectedEntityInfo.errorType}`);
-    }
     const place = (value: number | undefined, otherwise: number) =>
       Number.isInteger(value) ? Math.min(Math.max(value as number, 0), count) : otherwise;
     // No event counts twice, whatever the answer says.
@@ -2546,35 +2434,24 @@ class Sender {
     return ranges.filter(({ from, to }) => from < to);
   }
 
-  /** Creates a log stream, and its log group where that is missing. */
-  #create(stream: LogStream, tried: Try): Promise<Failure> {
-    const known = this.#creating.get(stream);
-    if (known !== undefined) return known.then((creation) => ({ ...creation, tried }));
-    const creation = this.#createStream(stream, this.#settings.createLogGroup)
-      .then((createdAs) => this.#failed("missing", undefined, tried, { isRepaired: true, createdAs }))
-      .catch((error: unknown) => {
-        const verdict = verdictOf(error);
-        // What CloudWatch Logs calls invalid is a setting here, and no event.
-        const isPassing = verdict === "transient" || verdict === "throttled";
-        const isRepaired = anyError(error).$metadata?.clockSkewCorrected === true;
-        return this.#failed(isPassing ? verdict : "configuration", error, tried, { isRepaired });
-      });
-    this.#creating.set(stream, creation);
-    void creation.then(() => this.#creating.delete(stream));
-    return creation;
+  async #create(stream: LogStream): Promise<void> {
+    stream.creation ??= this.#createStream(stream, this.#settings.createLogGroup).finally(() => {
+      stream.creation = undefined;
+    });
+    await stream.creation;
   }
 
-  /** Returns the name under which it was created: of a fresh one another, where that is taken. */
-  async #createStream(stream: LogStream, mayCreateGroup: boolean): Promise<string> {
+  /** Creates a log stream, and its log group where that is missing. A fresh one gets another name where its own is taken. */
+  async #createStream(stream: LogStream, mayCreateGroup: boolean): Promise<void> {
     const logGroupName = this.#logGroupName;
     let logStreamName = stream.name;
     for (let names = 1; ; ) {
       try {
         await this.#request((sdk) => new sdk.CreateLogStreamCommand({ logGroupName, logStreamName }));
-        return logStreamName;
+        break;
       } catch (error) {
         if (anyError(error).name === "ResourceAlreadyExistsException") {
-          if (!stream.isFresh || names++ > MAX_REPAIRS) return logStreamName;
+          if (!stream.isFresh || names++ > MAX_REPAIRS) break;
           logStreamName = fillName(DEFAULTS.logStreamName, Date.now());
         } else if (verdictOf(error) === "missing" && mayCreateGroup) {
           mayCreateGroup = false;
@@ -2582,6 +2459,8 @@ class Sender {
         } else throw error;
       }
     }
+    stream.name = logStreamName;
+    stream.isFresh = false;
   }
 
   async #createGroup(): Promise<void> {
@@ -2612,22 +2491,20 @@ class Sender {
   async #retain(retentionInDays: number): Promise<void> {
     const logGroupName = this.#logGroupName;
     for (let failures = 1; !this.#isStopped; failures++) {
-      const tried = this.#startTry();
+      const wakes = this.#wakes;
       try {
         await this.#request((sdk) => new sdk.PutRetentionPolicyCommand({ logGroupName, retentionInDays }));
         return;
       } catch (error) {
-        if (!isPassing(error) || this.#isStopped) {
-          this.#report("ERR_LOG_GROUP", `The retention policy of log group ${logGroupName} was not set`, error);
-          return;
-        }
-        await this.#pause(this.#failed(verdictOf(error), error, tried, {}), failures, true);
+        if (isPassing(error) && !this.#isStopped) await this.#pause(verdictOf(error), failures, wakes, true);
+        else
+          return this.#report("ERR_LOG_GROUP", `The retention policy of log group ${logGroupName} was not set`, error);
       }
     }
   }
 
   /** One request, given up after REQUEST_TIMEOUT_MS or when the sender stops. */
-  async #request(command: (sdk: SdkModule) => object): Promise<unknown> {
+  async #request(command: (sdk: typeof Sdk) => object): Promise<unknown> {
     const abort = new AbortController();
     const stop = startTimer(() => abort.abort(), REQUEST_TIMEOUT_MS);
     this.#aborts.add(abort);
@@ -2646,58 +2523,51 @@ class Sender {
     }
   }
 
-  async #send(command: (sdk: SdkModule) => object, abortSignal: AbortSignal): Promise<unknown> {
+  async #send(command: (sdk: typeof Sdk) => object, abortSignal: AbortSignal): Promise<unknown> {
     // Only what could be loaded is remembered: the next try may find it.
     this.#sdk ??= await loadSdk();
-    const sdk = this.#sdk;
-    const { client, region, profile, credentials, endpoint } = this.#settings;
-    this.#agents ??= newAgents();
-    this.#client ??=
-      client ??
-      new sdk.CloudWatchLogsClient({
-        ...(region !== undefined && { region }),
-        ...(profile !== undefined && { profile }),
-        ...(credentials !== undefined && { credentials: named(credentials) }),
-        ...(endpoint !== undefined && { endpoint }),
-        // The retries of this file are the only ones: they know when to halve, to create and to stop.
-        maxAttempts: 1,
-        requestHandler: this.#agents,
-        // With a method "info", the SDK would copy every input for it.
-        logger: { trace() {}, debug() {}, warn() {}, error() {} },
-      } as Sdk.CloudWatchLogsClientConfig);
-    const used = this.#client;
+    this.#client ??= this.#settings.client ?? this.#newClient(this.#sdk);
+    const client = this.#client;
     try {
-      return await used.send(command(sdk) as never, { abortSignal } as never);
+      return await client.send(command(this.#sdk) as never, { abortSignal } as never);
     } catch (error) {
-      await this.#learnSecrets(used as Partial<Sdk.CloudWatchLogsClient>);
+      const { config } = client as Partial<Sdk.CloudWatchLogsClient>;
+      const { secretAccessKey, sessionToken } = (await config?.credentials?.().catch(() => undefined)) ?? {};
+      this.#secrets = [secretAccessKey, sessionToken].flatMap((secret) => secret || []);
       throw error;
     }
   }
 
-  async #learnSecrets({ config }: Partial<Sdk.CloudWatchLogsClient>): Promise<void> {
-    try {
-      const { secretAccessKey, sessionToken } = (await config?.credentials?.()) ?? {};
-      this.#secrets = [secretAccessKey, sessionToken].flatMap((secret) => secret || []);
-    } catch {
-      // Without credentials there are no secrets.
-    }
+  #newClient(sdk: typeof Sdk): Client {
+    const { region, profile, credentials, endpoint } = this.#settings;
+    this.#agents ??= newAgents();
+    return new sdk.CloudWatchLogsClient({
+      ...(region !== undefined && { region }),
+      ...(profile !== undefined && { profile }),
+      ...(credentials !== undefined && { credentials: named(credentials) }),
+      ...(endpoint !== undefined && { endpoint }),
+      // The retries of this file are the only ones: they know when to halve, to create and to stop.
+      maxAttempts: 1,
+      requestHandler: this.#agents,
+      // With a method "info", the SDK would copy every input for it.
+      logger: { trace() {}, debug() {}, warn() {}, error() {} },
+    } as Sdk.CloudWatchLogsClientConfig);
   }
 
   /** Remembers trouble, and reports it once for each change. */
-  #note({ verdict, error }: Failure, failures: number): void {
+  #note(error: unknown, isSetting: boolean, failures: number): void {
     const cause = this.#clean(error);
     const reported = this.#trouble?.reported ?? "";
     this.#trouble = { cause, reported };
-    const isSetting = verdict === "configuration" || verdict === "missing";
     // Credentials may be right next time: a new client asks for them again.
-    if (isSetting && this.#settings.client === undefined) this.#client = undefined;
+    if (isSetting) this.#client = undefined;
     if (cause.name === reported || (!isSetting && failures < REPORT_AFTER_TRIES)) return;
     this.#trouble.reported = cause.name;
     const todo = advice(anyError(error), this.#logGroupName);
     if (cause.name === "SdkNotLoaded") this.#report("ERR_SDK_MISSING", "Log events wait for the AWS SDK", error);
-    else if (isSetting)
-      this.#report("ERR_CONFIGURATION", `Log events wait: ${todo}CloudWatch Logs or the SDK said`, error);
-    else this.#report("ERR_TRANSIENT", `Log events wait: ${todo}CloudWatch Logs cannot be reached`, error);
+    else if (!isSetting)
+      this.#report("ERR_TRANSIENT", `Log events wait: ${todo}CloudWatch Logs cannot be reached`, error);
+    else this.#report("ERR_CONFIGURATION", `Log events wait: ${todo}CloudWatch Logs or the SDK said`, error);
   }
 
   #report(code: ErrorCode, text: string, error: unknown): void {
@@ -2716,19 +2586,6 @@ class Sender {
   }
 }
 
-/** What was thrown, whatever that is. */
-function anyError(thrown: unknown): AnyError {
-  return typeof thrown === "object" && thrown !== null
-    ? (thrown as AnyError)
-    : { name: "Error", message: String(thrown) };
-}
-
-/** Whether it may be different next time. */
-function isPassing(error: unknown): boolean {
-  const verdict = verdictOf(error);
-  return verdict === "transient" || verdict === "throttled";
-}
-
 /** What a provider throws gets the name of what it is: credentials that are not to be had. */
 function named(credentials: Exclude<Settings["credentials"], undefined>): object {
   if (typeof credentials !== "function") return credentials;
@@ -2741,7 +2598,7 @@ function named(credentials: Exclude<Settings["credentials"], undefined>): object
   };
 }
 
-async function loadSdk(): Promise<SdkModule> {
+async function loadSdk(): Promise<typeof Sdk> {
   try {
     return await import("@aws-sdk/client-cloudwatch-logs");
   } catch (error) {
@@ -2749,9 +2606,8 @@ async function loadSdk(): Promise<SdkModule> {
       // Jest knows no import(), and under jsdom its require() takes what is for browsers. Node's own is behind its Module.
       const module = builtin("node:module");
       const { createRequire = module.createRequire } = Object.getPrototypeOf(module) as Partial<typeof module>;
-      if (typeof __filename === "string") {
-        return createRequire(__filename)("@aws-sdk/client-cloudwatch-logs") as SdkModule;
-      }
+      if (typeof __filename === "string")
+        return createRequire(__filename)("@aws-sdk/client-cloudwatch-logs") as typeof Sdk;
     } catch {
       // The first reason is the better one.
     }
@@ -2769,32 +2625,24 @@ function newAgents(): object {
   // A proxy of the environment, where Node.js is told to use one.
   const { proxyEnv } = (http.globalAgent as { options?: { proxyEnv?: unknown } }).options ?? {};
   const options = { keepAlive: true, ...(proxyEnv !== undefined && { proxyEnv }) } as object;
-  return {
-    // Otherwise a timer of the SDK's keeps the process alive for 3 s, to warn of a lack of sockets.
-    socketAcquisitionWarningTimeout: 1,
-    httpAgent: unrefSockets(new http.Agent(options)),
-    httpsAgent: unrefSockets(new https.Agent(options)),
-  };
+  const agents = [new http.Agent(options), new https.Agent(options)] as unknown as Record<string, SocketMethod>[];
+  // Not every runtime's agents have these, and behind a proxy the socket comes later.
+  for (const agent of agents) {
+    const { createConnection, reuseSocket } = agent;
+    if (createConnection)
+      agent["createConnection"] = (...given) => (createConnection.apply(agent, given) as Socket | undefined)?.unref();
+    if (reuseSocket)
+      agent["reuseSocket"] = (socket, request) => {
+        reuseSocket.call(agent, socket, request);
+        (socket as Socket).unref();
+      };
+  }
+  const [httpAgent, httpsAgent] = agents;
+  // Otherwise a timer of the SDK's keeps the process alive for 3 s, to warn of a lack of sockets.
+  return { socketAcquisitionWarningTimeout: 1, httpAgent, httpsAgent };
 }
 
-function unrefSockets<T extends object>(agent: T): T {
-  const { createConnection, reuseSocket } = agent as Record<
-    string,
-    ((...values: unknown[]) => Socket | undefined) | undefined
-  >;
-  // Not every runtime's agents have these, and behind a proxy the socket comes later.
-  return Object.assign(agent, {
-    ...(createConnection && {
-      createConnection: (...values: unknown[]) => createConnection.apply(agent, values)?.unref(),
-    }),
-    ...(reuseSocket && {
-      reuseSocket(socket: Socket, request: unknown) {
-        reuseSocket.call(agent, socket, request);
-        socket.unref();
-      },
-    }),
-  });
-}
+type SocketMethod = (...given: unknown[]) => unknown;
 
 /** Off the main thread. Level 1 makes logs five times smaller; level 6 six times, at three times the cost. */
 function gzip(body: Uint8Array): Promise<Uint8Array> {
@@ -2814,7 +2662,7 @@ function gzip(body: Uint8Array): Promise<Uint8Array> {
 //   <spoolDirectory>/<group>-<kernel>-<owner>/…      the owner's files
 //
 // The socket is the lock: the kernel closes it with the process, whatever ends that, and it tells the living from the
-// dead in every container that shares the directory. To take over, a directory is moved into one's own: only one can.
+// dead in every container that shares the directory. To take over, a file is moved into one's own directory: only one can.
 
 /** Of another kernel no socket can tell: its directories are the living's until so long after their last change. */
 const FOREIGN_TIMEOUT_MS = 10 * 60_000;
@@ -2824,21 +2672,17 @@ const MAX_SOCKET_PATH_BYTES = 103;
 const OWNER = /^([\da-f]{8})-([\da-f]{8})-\d{8}(\.sock)?$/;
 const OWNER_NAME_BYTES = "/01234567-01234567-01234567.sock".length;
 
-/** The file of a page; its descriptor while events may be added; and of a recovered one, the places of its events in it. */
+/** The file of a page, and its descriptor while events may be added. */
 interface SpoolFile {
   path: string;
   descriptor?: number | undefined;
-  places?: number[];
-  /** How many of its events are in pages that have no outcome: it may be too large for one. */
-  left?: { events: number };
 }
 
-/** What a dead process has left of a page. */
-interface Recovered {
+/** What a dead process has left, for one page. */
+interface Leftover {
   logStreamName: string;
   events: LogEvent[];
-  /** Missing where they are to be written again. */
-  file?: SpoolFile;
+  file: SpoolFile;
 }
 
 class Spool {
@@ -2846,23 +2690,24 @@ class Spool {
   readonly #path = builtin("node:path");
   readonly #directory: string;
   readonly #logGroupName: string;
+  /** What a page of leftovers may have, as the service counts. */
+  readonly #maxBytes: number;
   readonly #reporter: Reporter;
   /** Of this log group and this machine. */
   readonly #prefix: string;
-  /** Not opened yet; in use; or off, for it has failed, or is closed. The files of the home are only safe while it is used. */
+  /** The own directory, once it is made. Off where the spool has failed, or is closed: new events go without it. */
   #home: string | undefined;
   #isOff = false;
   #server: SocketServer | undefined;
   #heartbeat: Stop | undefined;
   #files = 0;
 
-  constructor(directory: string, logGroupName: string, reporter: Reporter) {
-    const kernel = attempt(
-      () => this.#fs.readFileSync("/proc/sys/kernel/random/boot_id", "utf8"),
-      builtin("node:os").hostname(),
-    );
+  constructor(directory: string, logGroupName: string, maxBytes: number, reporter: Reporter) {
+    const bootId = () => this.#fs.readFileSync("/proc/sys/kernel/random/boot_id", "utf8");
+    const kernel = attempt(bootId, builtin("node:os").hostname());
     this.#directory = directory;
     this.#logGroupName = logGroupName;
+    this.#maxBytes = maxBytes;
     this.#prefix = `${shortHash(logGroupName)}-${shortHash(kernel)}-`;
     this.#reporter = reporter;
   }
@@ -2872,22 +2717,11 @@ class Spool {
     return page.file !== undefined && this.#home !== undefined;
   }
 
-  /** Writes an event to the file of its page, before the log call returns. A page that lacks one has no file. */
-  append(page: Page, index: number): void {
-    if (this.#isOff || (page.file === undefined && index > 0)) {
-      this.#forget(page);
-      return;
-    }
-    const isSafe = this.#try(() => {
-      const event = page.slice(index, index + 1);
-      if (page.file !== undefined) return this.#write(page.file, event);
-      const path = this.#path.join(this.#open(), this.#newName());
-      page.file = { path, descriptor: this.#fs.openSync(path, "ax", 0o600) };
-      const header = { logGroupName: this.#logGroupName, logStreamName: page.stream.name };
-      // Header and event in one call: no moment lies between them.
-      return this.#write(page.file, Buffer.concat([Buffer.from(`${JSON.stringify(header)}\n`), event]));
-    });
-    if (isSafe !== true) this.#forget(page);
+  /** Writes the last event of a page to its file, before the log call returns. A page that lacks one has no file. */
+  append(page: Page): void {
+    const event = page.slice(page.count - 1, page.count);
+    if (this.#isOff || (page.file === undefined && page.count > 1)) this.#forget(page);
+    else if (!this.#try(() => this.#write(page, event))) this.#forget(page);
   }
 
   /** No more events go into the file of this page. A file system may tell only now that it has not stored them. */
@@ -2895,18 +2729,13 @@ class Spool {
     const descriptor = page.file?.descriptor;
     if (page.file === undefined || descriptor === undefined) return;
     page.file.descriptor = undefined;
-    const isSafe = this.#try(() => {
-      this.#fs.closeSync(descriptor);
-      return true;
-    });
-    if (isSafe !== true) this.#forget(page);
+    if (!this.#try(() => this.#fs.closeSync(descriptor))) this.#forget(page);
   }
 
   /** Some events of the page have an outcome, others have none. */
   settle({ file }: Page, from: number, to: number): void {
     if (file === undefined || this.#home === undefined) return;
-    const ranges = file.places?.slice(from, to).map((place) => [place, place + 1]) ?? [[from, to]];
-    this.#markDone(file.path, ranges);
+    this.#try(() => this.#fs.appendFileSync(file.path, doneLine(from, to)));
   }
 
   /** Every event of the page has an outcome. */
@@ -2914,36 +2743,35 @@ class Spool {
     this.seal(page);
     const { file } = page;
     page.file = undefined;
-    if (file === undefined) return;
-    if (file.left !== undefined) file.left.events -= page.count;
-    if (file.left !== undefined && file.left.events > 0) this.settle({ ...page, file } as Page, 0, page.count);
-    else this.#try(() => this.#fs.rmSync(file.path, { force: true }));
+    if (file !== undefined) this.#try(() => this.#fs.rmSync(file.path, { force: true }));
   }
 
-  /** The file of so many of the events that were recovered from one. */
-  share({ path, places = [], left }: SpoolFile, events: number): SpoolFile {
-    return { path, places: places.splice(0, events), ...(left && { left }) };
-  }
-
-  /** Takes over what dead processes have left, oldest first. */
-  async *recover(): AsyncGenerator<Recovered> {
-    const home = this.#isOff ? undefined : this.#try(() => this.#open());
-    if (home === undefined) return;
-    const names = await this.#tryLater(() => this.#fs.promises.readdir(this.#directory));
-    for (const name of names ?? []) {
-      const owner = this.#path.parse(name).name;
-      const isOurs = OWNER.exec(name)?.[1] === this.#prefix.slice(0, 8) && owner !== this.#path.basename(home);
+  /** Takes over what dead processes have left, a page at a time, the oldest first. */
+  async *recover(): AsyncGenerator<Leftover> {
+    if (this.#isOff || !this.#try(() => this.#open())) return;
+    const { readdir, rm, rmdir } = this.#fs.promises;
+    const owners: string[] = [];
+    const files: { name: string; path: string }[] = [];
+    for (const name of (await this.#later(readdir(this.#directory))) ?? []) {
+      const owner = name.replace(/\.sock$/, "");
+      const directory = this.#path.join(this.#directory, owner);
+      const isOurs = OWNER.exec(name)?.[1] === this.#prefix.slice(0, 8) && directory !== this.#home;
       if (!isOurs || (await this.#isAlive(owner))) continue;
-      if (this.#isOff) return;
-      const path = this.#path.join(this.#directory, name);
-      if (name !== owner) {
-        await this.#removeSocket(path, owner);
-        continue;
-      }
-      const taken = this.#path.join(home, name);
-      if (!(await this.#isOfLogGroup(path)) || !(await this.#move(path, taken))) continue;
-      await this.#fs.promises.rm(this.#socketOf(owner), { force: true }).catch(() => {});
-      yield* this.#read(taken, home);
+      if (name !== owner) await this.#removeSocket(directory);
+      else owners.push(owner);
+      const entries = name === owner ? await this.#later(readdir(directory, { withFileTypes: true })) : [];
+      // No links.
+      for (const entry of entries ?? [])
+        if (entry.isFile()) files.push({ name: entry.name, path: this.#path.join(directory, entry.name) });
+    }
+    for (const { name, path } of files.sort((a, b) => (a.name < b.name ? -1 : 1))) {
+      if (this.#home === undefined) return;
+      yield* (await this.#later(this.#take(path, this.#path.join(this.#home, name)))) ?? [];
+    }
+    for (const owner of owners) {
+      // The socket first: a directory without one is seen to again. Only where it is empty.
+      await rm(this.#socketOf(owner), { force: true }).catch(() => {});
+      await rmdir(this.#path.join(this.#directory, owner)).catch(() => {});
     }
   }
 
@@ -2960,14 +2788,21 @@ class Spool {
     attempt(() => this.#fs.rmdirSync(home), undefined);
   }
 
-  #write({ descriptor }: SpoolFile, bytes: Buffer): true {
-    if (this.#fs.writeSync(descriptor as number, bytes) < bytes.length) throw new Error("No space left");
-    return true;
+  #write(page: Page, event: Buffer): void {
+    let bytes = event;
+    if (page.file === undefined) {
+      const name = `${Date.now()}-${String(this.#files++).padStart(9, "0")}-${randomDigits(8)}`;
+      const path = this.#path.join(this.#open(), name);
+      page.file = { path, descriptor: this.#fs.openSync(path, "ax", 0o600) };
+      // Header and event in one call: no moment lies between them.
+      bytes = Buffer.concat([Buffer.from(this.#header(page.stream.name)), event]);
+    }
+    const written = this.#fs.writeSync(page.file.descriptor as number, bytes);
+    if (written < bytes.length) throw new Error("No space left");
   }
 
-  #markDone(path: string, ranges: number[][]): void {
-    const lines = ranges.map((done) => `${JSON.stringify({ done })}${SEPARATOR}`).join("");
-    this.#try(() => this.#fs.appendFileSync(path, lines));
+  #header(logStreamName: string): string {
+    return `${JSON.stringify({ logGroupName: this.#logGroupName, logStreamName })}\n`;
   }
 
   /** Goes on without the file of a page: what is in it is not to be sent a second time. */
@@ -2978,10 +2813,6 @@ class Spool {
     const { descriptor } = file;
     if (descriptor !== undefined) attempt(() => this.#fs.closeSync(descriptor), undefined);
     attempt(() => this.#fs.rmSync(file.path, { force: true }), undefined);
-  }
-
-  #newName(): string {
-    return `${Date.now()}-${String(this.#files++).padStart(9, "0")}-${randomDigits(8)}`;
   }
 
   /** Makes the own directory and the socket that guards it, the socket first. */
@@ -2999,10 +2830,8 @@ class Spool {
     this.#server.on("error", (error) => {
       // Without its lock the directory would look like a dead process's.
       this.#home = undefined;
-      this.#try(() => {
-        this.#fs.rmSync(home, { recursive: true, force: true });
-        throw error;
-      });
+      attempt(() => this.#fs.rmSync(home, { recursive: true, force: true }), undefined);
+      this.#fail(error);
     });
     this.#server.listen({ path: this.#socketOf(name), exclusive: true }).unref();
     attempt(() => this.#fs.chmodSync(this.#socketOf(name), 0o600), undefined);
@@ -3026,104 +2855,70 @@ class Spool {
     }
     return await new Promise((resolve) => {
       const connection = builtin("node:net").connect(this.#socketOf(owner));
-      const isGone = ({ code }: AnyError) => code === "ECONNREFUSED" || code === "ENOENT";
       connection.once("connect", () => resolve(true));
-      connection.once("error", (error) => resolve(!isGone(error as AnyError)));
+      connection.once("error", ({ code }: AnyError) => resolve(code !== "ECONNREFUSED" && code !== "ENOENT"));
       connection.once("close", () => connection.destroy());
       connection.unref();
     });
   }
 
-  /** A socket stays behind where its owner's directory has been taken over, or was never made. */
-  async #removeSocket(path: string, owner: string): Promise<void> {
-    const stats = await this.#fs.promises.stat(path).catch(() => ({ mtimeMs: Number.POSITIVE_INFINITY }));
-    const isOld = Date.now() - stats.mtimeMs > HEARTBEAT_MS;
-    const isAlone = isOld && !this.#fs.existsSync(this.#path.join(this.#directory, owner));
-    if (isAlone) await this.#fs.promises.rm(path, { force: true }).catch(() => {});
+  /** A socket stays behind where its owner never made a directory. A young one may be about to. */
+  async #removeSocket(directory: string): Promise<void> {
+    const { stat, rm } = this.#fs.promises;
+    const { mtimeMs } = await stat(`${directory}.sock`).catch(() => ({ mtimeMs: Number.POSITIVE_INFINITY }));
+    if (Date.now() - mtimeMs < HEARTBEAT_MS || this.#fs.existsSync(directory)) return;
+    await rm(`${directory}.sock`, { force: true }).catch(() => {});
   }
 
-  /** Names of log groups that differ may have the same hash: the files tell. */
-  async #isOfLogGroup(directory: string): Promise<boolean> {
+  /** Moves a file to the own ones. What is more than its events, or too much for a page, is written anew. */
+  async #take(path: string, own: string): Promise<Leftover[]> {
+    const { appendFile, readFile, rename, rm, writeFile } = this.#fs.promises;
+    await rename(path, own);
+    const { logGroupName, logStreamName, events, count, isPristine, isWhole } = parseSpoolFile(
+      await readFile(own, "utf8"),
+    );
+    // Names of log groups that differ may have the same hash.
+    if (logGroupName !== undefined && logGroupName !== this.#logGroupName) {
+      await rename(own, path);
+      return [];
+    }
+    const portions = portionsOf(events, this.#maxBytes);
+    if (isPristine && portions.length === 1) return [{ logStreamName, events, file: { path: own } }];
+    const pathOf = (portion: number) => `${own}-${String(portion).padStart(6, "0")}`;
+    const pages = portions.map((events, portion) => ({ logStreamName, events, file: { path: pathOf(portion) } }));
     try {
-      const [name] = await this.#list(directory);
-      if (name === undefined) return (await this.#fs.promises.lstat(directory)).isDirectory();
-      const text = await this.#fs.promises.readFile(this.#path.join(directory, name), "utf8");
-      const header = attempt(() => JSON.parse(text.split("\n", 1)[0] as string) as unknown, undefined);
-      // A file without a header never had an event.
-      return !isObject(header) || (header as Fields)["logGroupName"] === this.#logGroupName;
+      for (const { events, file } of pages) {
+        const lines = events.map((event) => JSON.stringify(event) + SEPARATOR).join("");
+        await writeFile(file.path, this.#header(logStreamName) + lines, { flag: "ax", mode: 0o600 });
+      }
     } catch (error) {
-      // Where it is gone, another process was quicker.
-      if (anyError(error).code !== "ENOENT") this.#fail(error);
+      for (const { file } of pages) await rm(file.path, { force: true }).catch(() => {});
+      throw error;
+    }
+    if (isWhole) await rm(own);
+    else {
+      this.#reporter.error("ERR_SPOOL", `A file of the spool is damaged, it stays where it is: ${own}`);
+      await appendFile(own, `\n${doneLine(0, count)}`);
+    }
+    return pages;
+  }
+
+  #try(action: () => unknown): boolean {
+    try {
+      action();
+      return true;
+    } catch (error) {
+      this.#fail(error);
       return false;
     }
   }
 
-  /** False where another process was quicker. */
-  async #move(from: string, to: string): Promise<boolean> {
-    return await this.#fs.promises.rename(from, to).then(
-      () => true,
-      () => false,
-    );
-  }
-
-  /** Paths of the files below a directory, oldest first; it may have one that its owner was taking over. No links. */
-  async #list(directory: string): Promise<string[]> {
-    const base = (path: string) => this.#path.basename(path);
-    const paths: string[] = [];
-    for (const path of await this.#fs.promises.readdir(directory, { recursive: true })) {
-      const stats = await this.#fs.promises.lstat(this.#path.join(directory, path));
-      if (stats.isFile()) paths.push(path);
-    }
-    return paths.sort((a, b) => (base(a) < base(b) ? -1 : 1));
-  }
-
-  /** Moves the files below a directory to the own ones, and gives what is in them. What cannot be read stays. */
-  async *#read(directory: string, home: string): AsyncGenerator<Recovered> {
-    for (const name of (await this.#tryLater(() => this.#list(directory))) ?? []) {
-      if (this.#home === undefined) return;
-      const path = this.#path.join(home, this.#path.basename(name));
-      const text = await this.#tryLater(async () => {
-        await this.#fs.promises.rename(this.#path.join(directory, name), path);
-        return await this.#fs.promises.readFile(path, "utf8");
-      });
-      if (text === undefined) continue;
-      const { logStreamName, events, places, isWhole } = parseSpoolFile(text);
-      const file = { path, places: [...places], left: { events: places.length } };
-      if (isWhole && events.length === 0) this.#try(() => this.#fs.rmSync(path, { force: true }));
-      else if (isWhole) yield { logStreamName, events, file };
-      else {
-        this.#reporter.error("ERR_SPOOL", `A file of the spool is damaged, it stays where it is: ${path}`);
-        // Its events move on into files of their own.
-        if (events.length > 0) yield { logStreamName, events };
-        this.#markDone(
-          path,
-          places.map((place) => [place, place + 1]),
-        );
-      }
-    }
-    // Only where they are empty, the innermost first.
-    const names: string[] = await this.#fs.promises.readdir(directory, { recursive: true }).catch(() => []);
-    for (const name of [...names.sort((a, b) => b.length - a.length), ""]) {
-      await this.#fs.promises.rmdir(this.#path.join(directory, name)).catch(() => {});
-    }
-  }
-
-  #try<T>(action: () => T): T | undefined {
-    try {
-      return action();
-    } catch (error) {
-      this.#fail(error);
+  /** Where something is gone, another process was quicker. */
+  async #later<T>(action: Promise<T>): Promise<T | undefined> {
+    return await action.catch((error: unknown) => {
+      if (anyError(error).code !== "ENOENT") this.#fail(error);
       return undefined;
-    }
-  }
-
-  async #tryLater<T>(action: () => Promise<T>): Promise<T | undefined> {
-    try {
-      return await action();
-    } catch (error) {
-      this.#fail(error);
-      return undefined;
-    }
+    });
   }
 
   /** Told once: from then on the logger goes without. What is in whole files is safe in them. */
@@ -3131,39 +2926,51 @@ class Spool {
     if (isStackEnd()) throw error;
     if (this.#isOff) return;
     this.#isOff = true;
-    this.#reporter.error(
-      "ERR_SPOOL",
-      `The spool directory cannot be used, the logger goes on without it: ${reasonOf(error)}`,
-    );
+    const text = `The spool directory cannot be used, the logger goes on without it: ${reasonOf(error)}`;
+    this.#reporter.error("ERR_SPOOL", text);
   }
 }
 
+function doneLine(from: number, to: number): string {
+  return `{"done":[${from},${to}]}${SEPARATOR}`;
+}
+
 /** Whole lines only: what follows the last line break was being written when its process died. */
-function parseSpoolFile(text: string): {
-  logStreamName: string;
-  events: LogEvent[];
-  places: number[];
-  isWhole: boolean;
-} {
-  const [first, ...lines] = text.split("\n").slice(0, -1);
-  const { logStreamName } = (attempt(() => JSON.parse(first ?? "{}") as unknown, undefined) ?? {}) as Fields;
-  let isWhole = first === undefined || typeof logStreamName === "string";
+function parseSpoolFile(text: string) {
+  const parse = (line: string) => (attempt(() => JSON.parse(line) as unknown, undefined) ?? {}) as Fields;
+  const lines = text.split("\n");
+  const isTorn = lines.pop() !== "";
+  const { logGroupName, logStreamName } = parse(lines.shift() ?? "{}");
   const all: LogEvent[] = [];
   const done = new Set<number>();
+  // A file without a header never had an event.
+  let isWhole = typeof logStreamName === "string" || text === "" || (isTorn && lines.length === 0);
   for (const line of lines) {
-    const value = (attempt(() => JSON.parse(line.replace(/,$/, "")) as unknown, undefined) ?? {}) as Fields;
-    const { timestamp, message, done: range } = value;
+    const { timestamp, message, done: range } = parse(line.replace(/,$/, ""));
     if (Number.isSafeInteger(timestamp) && typeof message === "string") all.push({ timestamp, message } as LogEvent);
-    else if (!Array.isArray(range)) isWhole = false;
-    else for (let place = Number(range[0]); place < Math.min(Number(range[1]), all.length); place++) done.add(place);
+    else if (Array.isArray(range))
+      for (let place = Number(range[0]); place < Math.min(Number(range[1]), all.length); place++) done.add(place);
+    else isWhole = false;
   }
-  const places = [...all.keys()].filter((place) => typeof logStreamName === "string" && !done.has(place));
-  return {
-    logStreamName: String(logStreamName),
-    events: places.map((place) => all[place] as LogEvent),
-    places,
-    isWhole,
-  };
+  const events = typeof logStreamName === "string" ? all.filter((_, place) => !done.has(place)) : [];
+  const isPristine = isWhole && !isTorn && events.length > 0 && events.length === lines.length;
+  return { logGroupName, logStreamName: String(logStreamName), events, count: all.length, isPristine, isWhole };
+}
+
+/** Events in portions of at most so many bytes, as the service counts. */
+function portionsOf(events: LogEvent[], maxBytes: number): LogEvent[][] {
+  const portions: LogEvent[][] = [];
+  let left = 0;
+  for (const event of events) {
+    const bytes = Buffer.byteLength(event.message) + LIMITS.eventOverheadBytes;
+    if (portions.length === 0 || bytes > left) {
+      portions.push([]);
+      left = maxBytes;
+    }
+    portions[portions.length - 1]?.push(event);
+    left -= bytes;
+  }
+  return portions;
 }
 
 /** Node's own recursion does not end where a file system takes no directories. */
@@ -3231,7 +3038,7 @@ class HostStream {
   /** Whoever pipes heeds backpressure, so it may wait for room; other hosts only buffer without bound. */
   #mayWait: boolean;
 
-  constructor(core: Core, context: () => Fields | undefined, finish: () => Promise<unknown>, mayWait = false) {
+  constructor(core: Core, context: () => Fields | undefined, finish: () => Promise<unknown>, mayWait: boolean) {
     this.#core = core;
     this.#context = context;
     this.#finish = finish;
@@ -3300,7 +3107,7 @@ class HostStream {
       }
       const value = /^\s*\{/.test(line) ? attempt(() => JSON.parse(line) as unknown, undefined) : undefined;
       const { time, timestamp, level } = (value ?? {}) as Fields;
-      this.#core.line(levelOf(level) ?? "info", timeOf(time) ?? timeOf(timestamp) ?? Date.now(), line);
+      this.#core.take("line", levelOf(level) ?? "info", timeOf(time) ?? timeOf(timestamp) ?? Date.now(), line);
     }
     callback();
   }
@@ -3312,17 +3119,17 @@ class HostStream {
       return;
     }
     if (!isRecord(given)) {
-      this.#core.record(isError(given) ? "error" : "info", Date.now(), given, [], this.#context());
+      this.#core.take("host", isError(given) ? "error" : "info", Date.now(), given, [], this.#context());
       return;
     }
     // bunyan's raw records, and objects that morgan's or anybody's format gives.
-    const { time, timestamp, level, msg, ...fields } = mergeFields([given]);
+    const { time, timestamp, level, msg, ...fields } = fieldsOf(given);
     const at = timeOf(time) ?? timeOf(timestamp);
     // What is no time and no level is content.
     if (at === undefined) Object.assign(fields, { time, timestamp });
     if (levelOf(level) === undefined) Object.assign(fields, { level });
     const [message, more] = msg === undefined ? [fields, []] : [msg, [fields]];
-    this.#core.record(levelOf(level) ?? "info", at ?? Date.now(), message, more, this.#context());
+    this.#core.take("host", levelOf(level) ?? "info", at ?? Date.now(), message, more, this.#context());
   }
 
   /** A record of winston's is sent as the text that its format made; where a format fails, as what it was given. */
@@ -3345,12 +3152,12 @@ class HostStream {
         failure,
       );
     }
-    const fields = mergeFields([given]);
+    const fields = fieldsOf(given);
     delete fields["level"];
-    if (typeof text === "string") this.#core.line(level, at, text);
-    else this.#core.record(level, at, fields, [], this.#context());
+    if (typeof text === "string") this.#core.take("line", level, at, text);
+    else this.#core.take("host", level, at, fields, [], this.#context());
     // winston ends the process within 3 s of an exception.
-    if (fields["exception"] === true) this.#core.sendSoon();
+    if (fields["exception"] === true) this.#core.queue.sendSoon();
     void Promise.resolve().then(() => this.stream.emit("logged", given));
   }
 
@@ -3491,7 +3298,7 @@ function validate(logGroupName: unknown, options: CloudwatchLoggerOptions): Sett
   if (maxQueueBytes < maxBatchBytes) refuse(RangeError, "maxQueueBytes", `must be at least ${rule}`, maxQueueBytes);
   // A program may change its working directory, and its options.
   if (spoolDirectory !== undefined) settings.spoolDirectory = builtin("node:path").resolve(spoolDirectory);
-  if (typeof fields === "object") settings.fields = mergeFields([fields]);
+  if (typeof fields === "object") settings.fields = fieldsOf(fields);
   return settings;
 }
 
@@ -3560,6 +3367,11 @@ function thresholdOf(name: unknown): Threshold | undefined {
   const level = typeof name === "string" ? name.toLowerCase() || DEFAULTS.level : "";
   const known = level === "warning" ? "warn" : level;
   return hasOwn(LEVELS, known) ? (known as Threshold) : undefined;
+}
+
+/** What is no threshold counts as `info`. */
+function weightOf(name: unknown): number {
+  return LEVELS[thresholdOf(name) ?? "info"];
 }
 
 function levelNamed(name: unknown): Level | undefined {
@@ -3655,15 +3467,18 @@ function stayAlive(): { close(): void } | undefined {
   return port;
 }
 
-/** Own enumerable properties of several values, those of later ones first; where one cannot be read, why. */
-function mergeFields(layers: (object | undefined)[]): Fields {
-  // Without a prototype: a field may be called "__proto__".
-  const fields = Object.create(null) as Fields;
-  for (const layer of layers) {
-    if (layer === undefined || !isObject(layer)) continue;
-    for (const name of keysOf(layer)) fields[name] = read(layer, name);
+/** Own enumerable properties of several values, later ones first. The engine copies; where one cannot be read, we do. */
+function fieldsOf(a?: object, b?: object, c?: object): Fields {
+  try {
+    // An object that is copied first keeps its shape, which JSON.stringify is faster with.
+    if (a === undefined) return b === undefined ? { ...c } : { ...b, ...c };
+    return { ...a, ...b, ...c };
+  } catch (error) {
+    if (isStackEnd()) throw error;
+    const layers = [a, b, c].filter(isObject);
+    const entries = layers.flatMap((layer) => keysOf(layer).map((name) => [name, read(layer, name)] as const));
+    return Object.fromEntries(entries);
   }
-  return fields;
 }
 
 function keysOf(object: object): string[] {
@@ -3681,12 +3496,6 @@ function read(object: object, key: PropertyKey): unknown {
   } catch (error) {
     return unreadable(error);
   }
-}
-
-/** A property of plain data, whatever its name. */
-function setOwn(target: Fields, name: string, value: unknown): void {
-  if (name !== "__proto__") target[name] = value;
-  else Object.defineProperty(target, name, { value, enumerable: true, configurable: true, writable: true });
 }
 
 /** Why something threw, whatever it threw. */

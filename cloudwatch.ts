@@ -527,7 +527,7 @@ export class CloudwatchLogger {
   child(fields?: object, options?: { level?: ThresholdName | undefined }): CloudwatchLogger {
     const level = isObject(options) ? read(options, "level") : undefined;
     const threshold = level === undefined ? undefined : weightOf(level);
-    const own: ChildOptions = { [PARENT]: this, fields: fieldsOf(this.#fields, fields), threshold };
+    const own: ChildOptions = { [PARENT]: this, fields: fieldsOf(this.#fields, objectOf(fields)), threshold };
     return new CloudwatchLogger(null, own as object);
   }
 
@@ -542,7 +542,7 @@ export class CloudwatchLogger {
    */
   withFields<T>(fields: object, callback: () => T): T {
     this.#scope ??= new (builtin("node:async_hooks").AsyncLocalStorage)();
-    return this.#scope.run(fieldsOf(this.#scope.getStore(), fields), callback);
+    return this.#scope.run(fieldsOf(this.#scope.getStore(), objectOf(fields)), callback);
   }
 
   /** Makes events of `console.debug/log/info/warn/error` as well; they still print. Returns the function that undoes it. */
@@ -2752,17 +2752,18 @@ class Spool {
     const { readdir, rm, rmdir } = this.#fs.promises;
     const owners: string[] = [];
     const files: { name: string; path: string }[] = [];
-    for (const name of (await this.#later(readdir(this.#directory))) ?? []) {
+    for (const entry of (await this.#later(readdir(this.#directory, { withFileTypes: true }))) ?? []) {
+      const { name } = entry;
       const owner = name.replace(/\.sock$/, "");
       const directory = this.#path.join(this.#directory, owner);
       const isOurs = OWNER.exec(name)?.[1] === this.#prefix.slice(0, 8) && directory !== this.#home;
       if (!isOurs || (await this.#isAlive(owner))) continue;
       if (name !== owner) await this.#removeSocket(directory);
-      else owners.push(owner);
-      const entries = name === owner ? await this.#later(readdir(directory, { withFileTypes: true })) : [];
-      // No links.
-      for (const entry of entries ?? [])
-        if (entry.isFile()) files.push({ name: entry.name, path: this.#path.join(directory, entry.name) });
+      // No links, of directories or of files.
+      if (!entry.isDirectory()) continue;
+      owners.push(owner);
+      for (const file of (await this.#later(readdir(directory, { withFileTypes: true }))) ?? [])
+        if (file.isFile()) files.push({ name: file.name, path: this.#path.join(directory, file.name) });
     }
     for (const { name, path } of files.sort((a, b) => (a.name < b.name ? -1 : 1))) {
       if (this.#home === undefined) return;
@@ -3530,6 +3531,11 @@ function ignore(result: unknown): void {
 
 function isObject(value: unknown): value is object {
   return typeof value === "object" && value !== null;
+}
+
+/** What people may give for fields, in spite of the types. */
+function objectOf(value: unknown): object | undefined {
+  return isObject(value) ? value : undefined;
 }
 
 function isBytes(value: unknown): value is Uint8Array {

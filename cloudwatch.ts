@@ -1419,8 +1419,9 @@ const MAX_AROUND_BYTES = headOf(-8.64e15).length + TAIL.length;
 
 /** Events of one log stream in the order they came, as elements of `logEvents`, with what a batch wants to know of each. */
 class Page {
-  readonly stream: LogStream;
+  stream: LogStream;
   bytes: Buffer;
+  count = 0;
   /** Of each event: its time; where its bytes end, the separator included; its size as the service counts. */
   readonly times: number[] = [];
   readonly ends: number[] = [];
@@ -1433,13 +1434,9 @@ class Page {
   /** Where the spool has the same events. */
   file: SpoolFile | undefined;
 
-  constructor(stream: LogStream, bytes: Buffer) {
+  constructor(stream: LogStream, bytes: number) {
     this.stream = stream;
-    this.bytes = bytes;
-  }
-
-  get count(): number {
-    return this.times.length;
+    this.bytes = Buffer.allocUnsafeSlow(bytes);
   }
 
   /** Where an event begins, or will begin. */
@@ -1454,8 +1451,8 @@ class Page {
 
   /** Adds an event; false where there is no room. Nothing is counted until all of it is there. */
   write(timestamp: number, head: Buffer, text: Buffer, textBytes: number): boolean {
-    const { bytes } = this;
-    const start = this.startOf(this.count);
+    const { bytes, count } = this;
+    const start = this.startOf(count);
     if (start + head.length + 2 * textBytes + TAIL.length > bytes.length) return false;
     bytes.set(head, start);
     let end = escapeQuotes(text, textBytes, bytes, start + head.length);
@@ -1466,10 +1463,11 @@ class Page {
       bytes.set(escaped, start + head.length - 1);
       end = start + head.length + escaped.length - 2;
     }
-    bytes.set(TAIL, end);
-    this.times.push(timestamp);
-    this.ends.push(end + TAIL.length);
-    this.sizes.push(textBytes + LIMITS.eventOverheadBytes);
+    for (const byte of TAIL) bytes[end++] = byte;
+    this.times[count] = timestamp;
+    this.ends[count] = end;
+    this.sizes[count] = textBytes + LIMITS.eventOverheadBytes;
+    this.count++;
     this.left++;
     return true;
   }
@@ -1600,7 +1598,7 @@ class Queue {
   /** Without an outcome: those with a request under way, and those that the order of events holds back. */
   readonly #batches: Batch[] = [];
   /** Memory of pages that are done, to be used again: new memory costs more than what is written into it. */
-  readonly #spare: Buffer[] = [];
+  readonly #spare: Page[] = [];
   /** The text of the event that is being appended, in UTF-8. */
   #encoded = Buffer.allocUnsafeSlow(PAGE_BYTES);
   /** What comes before the events of this millisecond. */
@@ -1795,7 +1793,8 @@ class Queue {
     for (const times of [2, 6]) {
       const needBytes = times * textBytes + MAX_AROUND_BYTES;
       const spare = needBytes <= PAGE_BYTES ? this.#spare.pop() : undefined;
-      const page = new Page(stream, spare ?? Buffer.allocUnsafeSlow(Math.max(PAGE_BYTES, needBytes)));
+      const page = spare ?? new Page(stream, Math.max(PAGE_BYTES, needBytes));
+      page.stream = stream;
       if (!page.write(timestamp, head, text, textBytes)) continue;
       this.#link(page);
       return page;
@@ -1964,7 +1963,11 @@ class Queue {
     this.#spool?.remove(page);
     if (this.#cursor?.page === page) this.#cursor = page.next && { page: page.next, index: 0 };
     if (this.#tail === page) this.#tail = undefined;
-    if (page.bytes.length === PAGE_BYTES && this.#spare.length < MAX_SPARE_PAGES) this.#spare.push(page.bytes);
+    if (page.bytes.length !== PAGE_BYTES || this.#spare.length >= MAX_SPARE_PAGES) return;
+    page.count = 0;
+    page.isOpen = true;
+    page.next = undefined;
+    this.#spare.push(page);
   }
 
   /** Takes what dead processes have left, as there is room for it. */
@@ -1975,8 +1978,8 @@ class Queue {
       await this.room(bytes);
       if (this.#state === "closed") return;
       // In JSON, no byte becomes more than six.
-      const memory = Buffer.allocUnsafeSlow(6 * bytes + MAX_AROUND_BYTES * events.length);
-      const page = new Page(this.#sender.streams.named(logStreamName), memory);
+      const stream = this.#sender.streams.named(logStreamName);
+      const page = new Page(stream, 6 * bytes + MAX_AROUND_BYTES * events.length);
       for (const [index, text] of texts.entries()) {
         const { timestamp } = events[index] as LogEvent;
         page.write(timestamp, headOf(timestamp), text, text.length);

@@ -1793,6 +1793,7 @@ describe("transient trouble", () => {
     await w.settled();
     for (let n = 0; n < 5; n++) {
       void logger.flush(Infinity);
+      await w.settled();
       w.tick(100);
       await w.settled();
     }

@@ -1266,7 +1266,7 @@ class Walk {
     if (Array.isArray(given)) return this.#copyItems(given, place);
     if (types().isSet(given)) return this.#copyItems([...Set.prototype.values.call(given)], place);
     if (types().isMap(given)) return this.#copyMap([...Map.prototype.entries.call(given)], place);
-    if (types().isBoxedPrimitive(given)) return this.copy(unboxed(given));
+    if (types().isBoxedPrimitive(given)) return this.copy(given.valueOf(), place.name, place);
     return types().isRegExp(given) ? String(given) : this.plain(fieldsOf(given), place);
   }
 
@@ -2328,32 +2328,25 @@ class Sender {
       this.#paceMs = 1.5 * this.#pace();
       this.#throttledAtMs = Date.now();
     }
-    // All loggers that flush at one moment would be throttled again: each goes on at a time of its own.
-    const shortened = () => (isThrottled ? Math.min(ms, THROTTLED_FLUSH_MS * (1 + Math.random())) : 0);
-    if (this.#wakes !== wakes || (isThrottled && isAwaited)) ms = shortened();
-    if (ms === 0 || this.#isStopped) return true;
-    return await this.#sleep(ms, () => (this.#isStopped ? 0 : shortened()));
+    let isWoken = this.#wakes !== wakes || (isThrottled && isAwaited);
+    for (let endsAt = Date.now() + ms; ; isWoken = await this.#sleep(ms)) {
+      // All loggers that flush at one moment would be throttled again: each goes on at a time of its own.
+      if (isWoken) endsAt = Math.min(endsAt, Date.now() + (isThrottled ? THROTTLED_FLUSH_MS * (1 + Math.random()) : 0));
+      ms = endsAt - Date.now();
+      if (ms <= 0 || this.#isStopped) return isWoken;
+    }
   }
 
-  /** Resolves after `ms`; or when woken, `left()` later. True where it was woken. */
-  #sleep(ms: number, left: () => number): Promise<boolean> {
+  /** Resolves after `ms`, or when woken; true for the latter. */
+  #sleep(ms: number): Promise<boolean> {
     return new Promise((resolve) => {
       const end = (isWoken: boolean) => {
         stop();
         this.#pauses.delete(wake);
         resolve(isWoken);
       };
-      let endsAt = Date.now() + ms;
-      const wake = () => {
-        const leftMs = left();
-        // It only becomes shorter.
-        if (Date.now() + leftMs >= endsAt) return;
-        endsAt = Date.now() + leftMs;
-        stop();
-        if (leftMs > 0) stop = startTimer(() => end(true), leftMs);
-        else end(true);
-      };
-      let stop = startTimer(() => end(false), ms);
+      const wake = () => end(true);
+      const stop = startTimer(() => end(false), ms);
       this.#pauses.add(wake);
     });
   }
@@ -3201,104 +3194,86 @@ function timeOf(time: unknown): number | undefined {
 
 type Rule = readonly [type: string, words: string, isValid?: (value: never) => boolean];
 
-const isInteger = (from: number, to: number): Rule => [
+const MAX_TIMER_MS = 2 ** 31 - 1;
+const isInteger = (from: number, to: number, words = `an integer from ${from} to ${to}`): Rule => [
   "number",
-  `an integer from ${from} to ${to}`,
+  words,
   (value: number) => Number.isInteger(value) && value >= from && value <= to,
 ];
-const isOneOf = (...words: string[]): Rule => [
-  "string",
-  `one of ${words.join(", ")}`,
-  (value: string) => words.includes(value),
+const isOneOf = (...values: readonly unknown[]): Rule => [
+  values.map((value) => typeof value).join("|"),
+  `one of ${values.join(", ")}`,
+  (value: unknown) => values.includes(value),
 ];
-const isText = (what: string): Rule => ["string", what, (value: string) => value !== ""];
-const MAX_TIMER_MS = 2 ** 31 - 1;
+const isText = (words: string, isValid = (text: string) => text !== ""): Rule => ["string", words, isValid];
+const isList = (words: string, isValid: (value: unknown) => boolean): Rule => ["object", words, isValid];
+const NAME = `1 to ${LIMITS.maxNameLength} characters`;
 
 /** Type, rule and test of each option: what can be checked up front. */
 const RULES: Record<string, Rule> = {
-  logStreamName: ["string", `1 to ${LIMITS.maxNameLength} characters without ":" and "*"`, isStreamName],
+  logStreamName: isText(`${NAME} without ":" and "*"`, isStreamName),
   region: isText("the name of a region"),
   profile: isText("the name of a profile"),
   credentials: ["object|function", '"accessKeyId" and "secretAccessKey" together, or a function', isCredentials],
-  endpoint: ["string", "an http or https URL", (url: string) => /^https?:$/.test(new URL(url).protocol)],
+  endpoint: isText("an http or https URL", (url) => /^https?:$/.test(new URL(url).protocol)),
   client: ["object", "a CloudWatchLogsClient", (client: Client) => typeof client.send === "function"],
-  createLogGroup: ["boolean", "a boolean"],
-  retentionInDays: [
-    "number",
-    `one of ${LIMITS.retentionInDays.join(" ")}`,
-    (days: number) => LIMITS.retentionInDays.includes(days),
-  ],
-  tags: [
-    "object",
-    `up to ${LIMITS.maxTags} tags, keys of 1 to ${LIMITS.maxTagKeyLength} characters, values of up to ${LIMITS.maxTagValueLength}`,
-    isTags,
-  ],
-  kmsKeyId: ["string", "1 to 256 characters", (id: string) => id.length > 0 && id.length <= LIMITS.maxKmsKeyIdLength],
+  createLogGroup: isOneOf(true, false),
+  retentionInDays: isOneOf(...LIMITS.retentionInDays),
+  tags: ["object", "up to 50 tags, keys of 1 to 128 characters, values of up to 256", isTags],
+  kmsKeyId: isText("1 to 256 characters", ({ length }) => length > 0 && length <= LIMITS.maxKmsKeyIdLength),
   logGroupClass: isOneOf("STANDARD", "INFREQUENT_ACCESS", "DELIVERY", "ESSENTIALS"),
   entity: ["object", '2 to 4 "keyAttributes" and up to 10 "attributes", all strings', isEntity],
-  level: [
-    "string",
+  level: isText(
     `one of ${Object.keys(LEVELS).join(", ")}, warning, in any case`,
-    (name: string) => name === "" || thresholdOf(name) !== undefined,
-  ],
+    (name) => thresholdOf(name) !== undefined,
+  ),
   fields: ["object|function", "an object or a function"],
   format: ["string|function", '"json", "text", a template or a function', (format: unknown) => format !== ""],
-  redact: ["object", "an array of names and dotted paths", (names: unknown) => isTexts(names)],
-  console: [
-    "boolean|string",
-    'true, false or "text"',
-    (value: unknown) => typeof value === "boolean" || value === "text",
-  ],
+  redact: isList("an array of names and dotted paths", isTexts),
+  console: isOneOf(true, false, "text"),
   overflow: isOneOf("error", "truncate", "split"),
   maxEventBytes: isInteger(LIMITS.minEventBytes, LIMITS.maxBatchBytes),
   maxBatchBytes: isInteger(LIMITS.minEventBytes, LIMITS.maxBatchBytes),
   maxBatchEvents: isInteger(1, LIMITS.maxBatchEvents),
-  flushIntervalMs: [
-    "number",
-    "a positive integer",
-    (ms: number) => Number.isInteger(ms) && ms > 0 && ms <= MAX_TIMER_MS,
-  ],
+  flushIntervalMs: isInteger(1, MAX_TIMER_MS, "a positive integer"),
   maxInFlight: isInteger(1, 16),
   maxQueueBytes: isInteger(LIMITS.minEventBytes, Number.MAX_SAFE_INTEGER),
-  compress: ["boolean", "a boolean"],
-  spoolDirectory: [
-    "string",
+  compress: isOneOf(true, false),
+  spoolDirectory: isText(
     `the path of a directory, of up to ${MAX_SOCKET_PATH_BYTES - OWNER_NAME_BYTES} bytes`,
     isSpoolPath,
-  ],
+  ),
   closeTimeoutMs: isInteger(0, MAX_TIMER_MS),
-  closeOnSignals: ["object", "an array of signals that can be caught", isSignals],
+  closeOnSignals: isList("an array of signals that can be caught", isSignals),
   onError: ["function", "a function"],
   onLoss: ["function", "a function"],
 };
 
-const LOG_GROUP_RULE: Rule = [
-  "string",
-  `1 to ${LIMITS.maxNameLength} characters of . _ - / # A-Z a-z 0-9, not starting with "aws/"`,
-  (name: string) =>
-    /^[._\-/#A-Za-z0-9]+$/.test(name) && name.length <= LIMITS.maxNameLength && !name.startsWith("aws/"),
-];
+const LOG_GROUP_RULE = isText(
+  `${NAME} of . _ - / # A-Z a-z 0-9, not starting with "aws/"`,
+  (name) => /^(?!aws\/)[._\-/#A-Za-z0-9]+$/.test(name) && name.length <= LIMITS.maxNameLength,
+);
 
 function validate(logGroupName: unknown, options: CloudwatchLoggerOptions): Settings {
   if (logGroupName === undefined) refuse(TypeError, "logGroupName", "must be a log group, or null to print", undefined);
   if (logGroupName !== null) check("logGroupName", logGroupName, LOG_GROUP_RULE);
-  if (typeof options !== "object" || options === null) refuse(TypeError, "options", "must be an object", options);
+  if (!isObject(options)) refuse(TypeError, "options", "must be an object", options);
   const given: Fields = {};
   for (const [name, value] of Object.entries(options)) {
     if (!hasOwn(RULES, name)) throw new TypeError(`Cannot create CloudwatchLogger: unknown option ${show(name)}`);
-    if (value !== undefined) check(name, value);
-    if (value !== undefined) given[name] = value;
+    if (value === undefined) continue;
+    check(name, value);
+    given[name] = value;
   }
-  for (const name of ["region", "profile", "credentials", "endpoint"]) {
-    if (given["client"] === undefined || given[name] === undefined) continue;
-    throw new TypeError(`Cannot create CloudwatchLogger: "client" excludes "${name}"`);
-  }
+  const excluded = ["region", "profile", "credentials", "endpoint"].find((name) => given[name] !== undefined);
+  if (given["client"] !== undefined && excluded !== undefined)
+    throw new TypeError(`Cannot create CloudwatchLogger: "client" excludes "${excluded}"`);
   const settings = { ...DEFAULTS, ...given } as Settings;
   const { maxBatchBytes, maxQueueBytes, spoolDirectory, fields } = settings;
   settings.maxEventBytes ??= maxBatchBytes;
-  const isEventTooLarge = settings.maxEventBytes > maxBatchBytes;
   const rule = `"maxBatchBytes", ${maxBatchBytes}`;
-  if (isEventTooLarge) refuse(RangeError, "maxEventBytes", `must be at most ${rule}`, settings.maxEventBytes);
+  if (settings.maxEventBytes > maxBatchBytes)
+    refuse(RangeError, "maxEventBytes", `must be at most ${rule}`, settings.maxEventBytes);
   if (maxQueueBytes < maxBatchBytes) refuse(RangeError, "maxQueueBytes", `must be at least ${rule}`, maxQueueBytes);
   // A program may change its working directory, and its options.
   if (spoolDirectory !== undefined) settings.spoolDirectory = builtin("node:path").resolve(spoolDirectory);
@@ -3313,15 +3288,12 @@ function check(name: string, value: unknown, [type, words, isValid]: Rule = RULE
 }
 
 function refuse(Kind: new (text: string) => Error, name: string, rule: string, value: unknown): never {
-  throw new Kind(`Cannot create CloudwatchLogger: "${name}" ${rule}, received ${shown(name, value)}`);
-}
-
-/** A value as an error may show it: without secrets, which may be in credentials, in a client, and in a URL. */
-function shown(name: string, value: unknown): string {
-  if (name === "credentials" || name === "client") return `a value of type ${typeof value}`;
-  if (name !== "endpoint" || typeof value !== "string") return show(value);
-  const [address = ""] = value.split("?", 1);
-  return show(address.slice(address.lastIndexOf("@") + 1));
+  // Secrets may be in credentials, in a client, and in a URL.
+  const isSecret = name === "credentials" || name === "client";
+  const isUrl = name === "endpoint" && typeof value === "string";
+  const address = isUrl ? value.replace(/\?.*/s, "").replace(/.*@/s, "") : value;
+  const shown = isSecret ? `a value of type ${typeof value}` : show(address);
+  throw new Kind(`Cannot create CloudwatchLogger: "${name}" ${rule}, received ${shown}`);
 }
 
 function show(value: unknown): string {
@@ -3334,8 +3306,8 @@ function isStreamName(template: string): boolean {
   return length > 0 && length <= LIMITS.maxNameLength && !/[:*]/.test(template);
 }
 
-function isTexts(value: unknown, canBeEmpty = false): value is string[] {
-  return Array.isArray(value) && value.every((text) => typeof text === "string" && (canBeEmpty || text !== ""));
+function isTexts(value: unknown): value is string[] {
+  return Array.isArray(value) && value.every((text) => typeof text === "string" && text !== "");
 }
 
 function isCredentials(value: Credentials | (() => unknown)): boolean {
@@ -3345,10 +3317,10 @@ function isCredentials(value: Credentials | (() => unknown)): boolean {
 }
 
 function isTags(tags: object): boolean {
-  const [keys, values] = [Object.keys(tags), Object.values(tags)];
-  const isShort = (texts: string[], length: number) => texts.every((text) => text.length <= length);
-  const isComplete = keys.length <= LIMITS.maxTags && isTexts(keys) && isTexts(values, true);
-  return isComplete && isShort(keys, LIMITS.maxTagKeyLength) && isShort(values, LIMITS.maxTagValueLength);
+  const { maxTags, maxTagKeyLength, maxTagValueLength } = LIMITS;
+  const isTag = ([key, value]: [string, unknown]) =>
+    key !== "" && key.length <= maxTagKeyLength && typeof value === "string" && value.length <= maxTagValueLength;
+  return Object.keys(tags).length <= maxTags && Object.entries(tags).every(isTag);
 }
 
 function isEntity({ keyAttributes = {}, attributes = {} }: NonNullable<CloudwatchLoggerOptions["entity"]>): boolean {
@@ -3386,18 +3358,17 @@ function levelNamed(name: unknown): Level | undefined {
 /** Fills in what is known when the logger is made; `{date}` stays. */
 function fillName(template: string, madeAt: number): string {
   const micros = () => String(process.hrtime()[1] % 1_000).padStart(3, "0");
-  const program = () =>
-    builtin("node:path")
-      .basename(process.argv[1] ?? "node")
-      .replace(/\.\w+$/, "");
-  const values = new Map([
-    ["timestamp", () => new Date(madeAt).toISOString().replace(/\D/g, "") + micros()],
-    ["random", () => randomDigits(3)],
-    ["hostname", () => builtin("node:os").hostname()],
-    ["pid", () => String(process.pid)],
-    ["program", program],
-  ]);
-  return template.replace(/\{(\w+)\}/g, (all, name: string) => values.get(name)?.().replace(/[:*]/g, "-") ?? all);
+  const { basename, parse } = builtin("node:path");
+  const values: Record<string, () => string> = {
+    timestamp: () => new Date(madeAt).toISOString().replace(/\D/g, "") + micros(),
+    random: () => randomDigits(3),
+    hostname: () => builtin("node:os").hostname(),
+    pid: () => String(process.pid),
+    program: () => parse(basename(process.argv[1] ?? "node")).name,
+  };
+  return template.replace(/\{(timestamp|random|hostname|pid|program)\}/g, (_, name: string) =>
+    (values[name] as () => string)().replace(/[:*]/g, "-"),
+  );
 }
 
 /** Digits that tell things apart, and keep no secret: loading node:crypto costs as much as all of this file. */
@@ -3550,47 +3521,25 @@ function asBuffer({ buffer, byteOffset, byteLength }: Uint8Array): Buffer {
 }
 
 function isError(value: unknown): value is Error {
-  if (!isObject(value)) return false;
-  try {
-    // Most values are plain objects, of which this is known at once.
-    return !isPlain(value) && (types().isNativeError(value) || value instanceof Error);
-  } catch (error) {
-    return notKnown(error);
-  }
+  const isOne = (object: object) => !isPlain(object) && (types().isNativeError(object) || object instanceof Error);
+  return isObject(value) && attempt(() => isOne(value), false);
 }
 
 /** Whether the properties of a value are its content. */
 function isRecord(value: unknown): value is object {
   if (!isObject(value)) return false;
-  try {
-    if (isPlain(value)) return true;
+  const hasContent = () => {
     if (Array.isArray(value) || ArrayBuffer.isView(value) || isError(value)) return false;
     const { isMap, isSet, isRegExp, isBoxedPrimitive, isPromise } = types();
     if ([isMap, isSet, isRegExp, isBoxedPrimitive, isPromise].some((is) => is(value))) return false;
     return typeof (value as { toJSON?: unknown }).toJSON !== "function";
-  } catch (error) {
-    return notKnown(error);
-  }
+  };
+  return attempt(() => isPlain(value) || hasContent(), false);
 }
 
 function isPlain(value: object): boolean {
   const prototype: unknown = Object.getPrototypeOf(value);
   return prototype === Object.prototype || prototype === null;
-}
-
-/** What cannot be looked at is nothing in particular; but with no stack left, the call fails. */
-function notKnown(error: unknown): false {
-  if (isStackEnd()) throw error;
-  return false;
-}
-
-/** The value in a Number, String, Boolean, BigInt or Symbol object. */
-function unboxed(value: object): unknown {
-  for (const { prototype } of [Number, String, Boolean, BigInt, Symbol]) {
-    const inside = attempt(() => (prototype.valueOf as () => unknown).call(value), undefined);
-    if (inside !== undefined && !isObject(inside)) return inside;
-  }
-  return undefined;
 }
 
 /** A lone surrogate becomes U+FFFD, as in UTF-8. */

@@ -1,6 +1,7 @@
 /** Everything that is measured: how each logger is set up, how it is given an event, and when it is done. */
 import { createRequire } from "node:module";
 import { setTimeout as sleep } from "node:timers/promises";
+import type { CloudwatchLogger } from "../cloudwatch.ts";
 import type { Item } from "./records.ts";
 import type { Task } from "./worker.ts";
 
@@ -89,11 +90,15 @@ function pinoCall(logger: { info(...given: unknown[]): void }): Logger["log"] {
   return ({ message, fields }) => (fields ? logger.info(fields, message) : logger.info(message));
 }
 
-async function cwlogger({ endpoint, file, options }: Task): Promise<Logger> {
-  const { CloudwatchLogger } = (await import(file)) as typeof import("../cloudwatch.ts");
-  const logger = new CloudwatchLogger(LOG_GROUP, { ...ACCESS, endpoint, ...options });
+async function cwlogger(task: Task): Promise<Logger> {
+  const logger = await openCwlogger(task);
   const log = ({ message, fields }: Item) => logger.info(message, fields);
   return { log, pending: () => logger.stats().pending, flush: () => logger.flush(Infinity) };
+}
+
+export async function openCwlogger({ file, endpoint, options }: Task): Promise<CloudwatchLogger> {
+  const { CloudwatchLogger } = (await import(file)) as typeof import("../cloudwatch.ts");
+  return new CloudwatchLogger(LOG_GROUP, { ...ACCESS, endpoint, ...options });
 }
 
 /** What one would write in an afternoon: correct within the limits. */

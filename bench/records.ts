@@ -1,8 +1,11 @@
 /** What is logged: records that are made before anything is measured, and used again and again. */
 import { createHash } from "node:crypto";
 
-/** `assembled`: structured records whose strings are put together in the program and not parsed from somewhere. */
-export type Kind = "structured" | "strings" | "assembled";
+/**
+ * `assembled`: structured records whose strings are put together in the program and not parsed from somewhere. With
+ * `bytes` or `depth`: always the same, a message of this size or fields nested so deep.
+ */
+export type Kind = "structured" | "strings" | "assembled" | { bytes: number } | { depth: number };
 
 /** One event, ready for every API: `record` is `{ level, message, ...fields }`, prepared so that nobody pays for it. */
 export interface Item {
@@ -15,8 +18,16 @@ export interface Item {
 export const POOL_ITEMS = 4_096;
 const FIRST_NUMBER = 10_000_000;
 
-/** The function gives what to log as event `index`. */
-export function makePool(kind: Kind): (index: number) => Item {
+/** Gives what to log as event `index`. */
+export type ItemAt = (index: number) => Item;
+
+export function makePool(kind: Kind): ItemAt {
+  if (typeof kind === "object") {
+    const nest = (depth: number): object => (depth > 1 ? { name: "a word", fields: nest(depth - 1) } : { leaf: true });
+    const fields = "depth" in kind ? { nested: nest(kind.depth) } : {};
+    const message = `#${FIRST_NUMBER} `.padEnd("bytes" in kind ? kind.bytes : 0, "x");
+    return () => ({ message, fields, record: { level: "INFO", message, ...fields } });
+  }
   const pool = Array.from({ length: POOL_ITEMS }, (_, index) => {
     const item = kind === "strings" ? stringItem(index) : structuredItem(index);
     // V8 keeps strings that are cut or put together as pieces, and is slower with them than with what a parser gives.

@@ -37,10 +37,7 @@ export const RULE = {
   takesAlong: true,
 };
 
-export interface Call {
-  at: number;
-  isThrottled: boolean;
-}
+export type Call = { at: number; isThrottled: boolean };
 
 export function simulate(fleet: Fleet, seed: number, change: Partial<typeof RULE> = {}): Figures {
   const { loggers, perSecond, forMs, flushIntervalMs } = fleet;
@@ -78,13 +75,9 @@ export function simulate(fleet: Fleet, seed: number, change: Partial<typeof RULE
           const pauseMs = paceMs * between(rule.pause);
           paceMs = Math.min(rule.maxPaceMs, paceMs * rule.growth);
           throttledAt = now;
-          const untilFlushMs = Math.max(0, forMs - now);
-          yield Math.min(pauseMs, untilFlushMs + between(rule.flushPauseMs));
-        } else if (isCreated) {
-          [stored, isStored] = [taken, true];
-        } else {
-          isCreated = true;
-        }
+          yield Math.min(pauseMs, Math.max(0, forMs - now) + between(rule.flushPauseMs));
+        } else if (isCreated) [stored, isStored] = [taken, true];
+        else isCreated = true;
       }
     }
   }

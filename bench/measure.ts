@@ -8,7 +8,7 @@ import { text } from "node:stream/consumers";
 import { LocalCloudWatchLogs, type LocalCloudWatchLogsOptions } from "../testing/local-cloudwatch.ts";
 import { CANDIDATES, type Candidate, LOG_GROUP } from "./candidates.ts";
 import { type Fleet, fleetFigures, type RULE, simulate } from "./fleet-simulation.ts";
-import { numberOf, POOL_ITEMS } from "./records.ts";
+import { numberOf, poolItems } from "./records.ts";
 import type { Figures, Task } from "./worker.ts";
 
 /** `node`: the program of a version of Node.js. `file`: the compiled cloudwatch.ts; worker and start lie beside it. */
@@ -19,6 +19,7 @@ const NOWHERE = "http://127.0.0.1:9";
 /** A measurement that takes longer has failed. */
 const TIMEOUT_MS = 180_000;
 const TASK = { mode: "burst", candidate: "cwlogger", kind: "structured", events: 0, warmUp: 0, options: {} } as const;
+const GOOD = "all, in order";
 const FLEET_PROCESSES = 4;
 /** What the processes of a fleet have to get ready. */
 const FLEET_START_MS = 8_000;
@@ -39,58 +40,46 @@ export const isPinned = lastCpu !== "0" && spawnSync("taskset", ["-acp", "0", St
 /** A task of worker.ts. Of bursts and steady paces it is checked what arrived. */
 export function task(given: Partial<Task>, options: LocalCloudWatchLogsOptions = {}, hasSpool = false): Measure {
   return async (node, file) => {
-    const arrivals: Arrival[] = [];
-    const onEvents: LocalCloudWatchLogsOptions["onEvents"] = (_logGroupName, _logStreamName, events) => {
-      for (const { timestamp, message } of events) arrivals.push({ timestamp, number: numberOf(message) });
-    };
+    const arrivals: [timestamp: number, number: number][] = [];
     globalThis.gc?.();
     await using service = await LocalCloudWatchLogs.start({
       answerFirst: true,
       keepEvents: false,
-      onEvents,
+      onEvents: (_logGroupName, _logStreamName, events) => {
+        for (const { timestamp, message } of events) arrivals.push([timestamp, numberOf(message)]);
+      },
       ...options,
     });
-    const folder = mkdtempSync(join(home, "spool-"));
-    const { endpoint } = service;
-    const task: Task = { ...TASK, file, endpoint, ...given };
-    if (hasSpool) task.options = { ...task.options, spoolDirectory: folder };
+    const spoolDirectory = mkdtempSync(join(home, "spool-"));
+    const task: Task = { ...TASK, file, endpoint: service.endpoint, ...given };
+    if (hasSpool) task.options = { ...task.options, spoolDirectory };
     const { maxEvents = Infinity, isLimit }: Candidate = CANDIDATES[task.candidate];
     if (task.events > maxEvents) Object.assign(task, { events: maxEvents, warmUp: 0 });
     if (task.mode === "recover") await work(node, { ...task, mode: "waiting", endpoint: NOWHERE });
     const figures = await work(node, task);
-    rmSync(folder, { recursive: true });
+    rmSync(spoolDirectory, { recursive: true });
     if (isLimit || (task.mode !== "burst" && task.mode !== "steady")) return figures;
     service.settle();
     const { kind, events, warmUp, perSecond = 0, seconds = 0 } = task;
     const expected = warmUp + (perSecond * seconds || events);
-    const numberAt = (index: number) => (typeof kind === "object" ? 0 : index % POOL_ITEMS);
-    return { ...figures, arrived: service.violations[0] ?? judge(arrivals, expected, numberAt) };
+    const arrived = service.violations[0] ?? judge(arrivals, expected, poolItems(kind));
+    if (arrived !== GOOD && task.candidate === "cwlogger") throw new Error(`What arrived: ${arrived}`);
+    return { ...figures, arrived };
   };
 }
 
-interface Arrival {
-  timestamp: number;
-  number: number;
-}
-
 /** CloudWatch Logs orders by timestamp, and events of one millisecond as they came in. */
-function judge(arrivals: Arrival[], events: number, numberAt: (index: number) => number): string {
+function judge(arrivals: [timestamp: number, number: number][], events: number, period: number): string {
   if (arrivals.length < events) return "some lost";
   if (arrivals.length > events) return "some twice";
-  arrivals.sort((a, b) => a.timestamp - b.timestamp);
-  return arrivals.every(({ number }, index) => number === numberAt(index)) ? "all, in order" : "out of order";
+  arrivals.sort(([a], [b]) => a - b);
+  return arrivals.every(([, number], index) => number === index % period) ? GOOD : "out of order";
 }
 
-interface Surroundings {
-  /** What is imported, where it is not cwlogger. */
-  module?: string;
-  env?: Record<string, string>;
-  /** The program's event has to arrive. */
-  delivers?: boolean;
-}
+type Given = { module?: string; env?: Record<string, string>; delivers?: boolean };
 
-/** A program of start.ts. */
-export function program(what: string, { module, env, delivers }: Surroundings = {}): Measure {
+/** A program of start.ts. `module`: imported instead of cwlogger. `delivers`: its event has to arrive. */
+export function program(what: string, { module, env, delivers }: Given = {}): Measure {
   return async (node, file) => {
     await using service = await LocalCloudWatchLogs.start();
     const began = Date.now();
@@ -106,26 +95,22 @@ export function program(what: string, { module, env, delivers }: Surroundings = 
 /** Loggers in four processes, each with a log stream of its own, at a service that throttles as an account's quota does. */
 export function fleet(fleet: Fleet): Measure {
   return async (node, file) => {
-    const { flushIntervalMs, putPerSecond, createPerSecond, latencyMs } = fleet;
-    const quota = { PutLogEvents: putPerSecond, CreateLogStream: createPerSecond };
-    await using service = await LocalCloudWatchLogs.start({ quota, delayMs: latencyMs[0] });
+    const quota = { PutLogEvents: fleet.putPerSecond, CreateLogStream: fleet.createPerSecond };
+    await using service = await LocalCloudWatchLogs.start({ quota, delayMs: fleet.latencyMs[0] });
     service.createLogGroup(LOG_GROUP);
     const startAt = Date.now() + FLEET_START_MS;
     const part = { ...fleet, loggers: fleet.loggers / FLEET_PROCESSES };
-    const options = { flushIntervalMs };
+    const options = { flushIntervalMs: fleet.flushIntervalMs };
     const task: Task = { ...TASK, mode: "fleet", file, endpoint: service.endpoint, options, fleet: part, startAt };
     const answers = await Promise.all(Array.from({ length: FLEET_PROCESSES }, () => work(node, task)));
-    const sum = (title: string) => answers.reduce((total, answer) => total + Number(answer[title]), 0);
     const calls = service.requests.map(({ receivedAt, answer }) => {
       return { at: receivedAt - startAt, isThrottled: answer?.errorName === "ThrottlingException" };
     });
-    const stored = service.requests.findLast(
-      ({ action, answer }) => action === "PutLogEvents" && answer?.status === 200,
-    );
+    const stored = service.requests.findLast(({ events, answer }) => events && answer?.status === 200);
     const distinct = new Set(service.events(LOG_GROUP).map(({ message }) => message)).size;
     return {
       ...fleetFigures(fleet, calls, (stored?.receivedAt ?? Infinity) - startAt),
-      lost: sum("logged") - distinct,
+      lost: answers.reduce((sum, { logged }) => sum + Number(logged), 0) - distinct,
       twice: service.storedEvents - distinct,
       "held up s": Math.max(...answers.map(({ heldUpMs }) => Number(heldUpMs))) / 1_000,
     };
@@ -142,18 +127,16 @@ export function simulation(fleet: Fleet, change: Partial<typeof RULE> = {}): Mea
 }
 
 async function work(node: string, task: Task): Promise<Figures> {
-  return JSON.parse(await run(node, task.file, "worker.mjs", [JSON.stringify(task)]));
+  const cpus = task.mode === "fleet" ? `0-${lastCpu}` : lastCpu; // one is too little for so many processes
+  return JSON.parse(await run(node, task.file, "worker.mjs", [JSON.stringify(task)], {}, cpus));
 }
 
 /** What the process wrote. No channel to it, since that loads modules of Node.js before a measured import could. */
-async function run(node: string, file: string, script: string, given: string[], more = {}): Promise<string> {
+async function run(node: string, file: string, script: string, given: string[], more = {}, cpus = lastCpu) {
   const command = [node, "--expose-gc", join(dirname(file), script), ...given];
-  const [program = "", ...rest] = isPinned ? ["taskset", "-c", lastCpu, ...command] : command;
-  const child = spawn(program, rest, {
-    env: { ...ENV, ...more },
-    stdio: ["ignore", "pipe", "pipe"],
-    timeout: TIMEOUT_MS,
-  });
+  const [program = "", ...rest] = isPinned ? ["taskset", "-c", cpus, ...command] : command;
+  const env = { ...ENV, ...more };
+  const child = spawn(program, rest, { env, stdio: ["ignore", "pipe", "pipe"], timeout: TIMEOUT_MS });
   const closed = once(child, "close");
   const [output, errors] = await Promise.all([text(child.stdout), text(child.stderr)]);
   const [code, signal] = await closed;

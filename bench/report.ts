@@ -2,14 +2,13 @@
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { cpus, release, totalmem, type } from "node:os";
+import { basename } from "node:path";
 import { CANDIDATES } from "./candidates.ts";
 import { isPinned } from "./measure.ts";
 import type { Scenario } from "./scenarios.ts";
 import type { Figures } from "./worker.ts";
 
 export interface Results {
-  command: string;
-  startedAt: number;
   /** The versions of Node.js that are compared, and the program of each that is used. */
   versions: string[];
   nodes: Map<string, string>;
@@ -22,7 +21,7 @@ export interface Results {
 }
 
 export function keyOf(scenario: string, row: string, node: string, file: string): string {
-  return [scenario, row, node, file].join(" · ");
+  return [scenario, row, `Node.js ${node}`, basename(file)].join(", ");
 }
 
 /** The figures that docs/benchmarks.md shows first: what they are called there, scenario, row and figure. */
@@ -31,8 +30,8 @@ const FELT = [
   ["one of pino to /dev/null, ns", "burst", "pino to /dev/null", "a call ns"],
   ["one of a plain SDK logger, ns", "burst", "plain SDK logger", "a call ns"],
   ["one of winston-cloudwatch, ns", "burst", "winston-cloudwatch", "a call ns"],
-  ["a log call while 1,000,000 events wait, p99 µs", "waiting", "1,000,000 events", "p99 µs"],
-  ["the longest of 10,000 such calls, µs", "waiting", "1,000,000 events", "longest µs"],
+  ["a log call while 1,000,000 events wait, p99 µs", "waiting", "1,000,000 events in largest batches", "p99 µs"],
+  ["the longest of 10,000 such calls, µs", "waiting", "1,000,000 events in largest batches", "longest µs"],
   ["CPU at 10,000 events a second, % of a core", "steady", "cwlogger, 10,000/s", "CPU %"],
   ["delay of the event loop meanwhile, p99 ms", "steady", "cwlogger, 10,000/s", "delay p99 ms"],
   ["import, ms", "import", "cwlogger", "import ms"],
@@ -40,9 +39,9 @@ const FELT = [
   ["one that logs an event and ends, ms", "script", "with credentials", "start to end ms"],
   ["its event is at CloudWatch Logs, ms", "script", "with credentials", "first event ms"],
   ["one that logs an event without credentials, ms", "script", "without credentials", "start to end ms"],
-  ["memory of a full queue, MB", "memory", "largest batches", "RSS MB"],
-  ["memory of a full queue of the smallest batches, MB", "memory", "smallest batches", "RSS MB"],
-  ["longest stall while 1 GiB of spool is recovered, ms", "recovery", "cwlogger", "longest stall ms"],
+  ["memory of a full queue, MB", "waiting", "a full queue of largest batches", "RSS MB"],
+  ["memory of a full queue of the smallest batches, MB", "waiting", "a full queue of smallest batches", "RSS MB"],
+  ["longest stall while a spool of 1 GiB is recovered, ms", "recovery", "cwlogger", "longest stall ms"],
 ] as const;
 const BAR_CHARACTERS = 40;
 
@@ -55,7 +54,7 @@ export function reportOf(results: Results): string {
     (figures.get(keyOf(scenario, row, node, file)) ?? []).flatMap((round) => round[title] ?? []);
 
   /** A line for each row. What arrived stands once, for all versions of Node.js. */
-  function tableOf(name: string, { rows, node: only }: Scenario): string[] {
+  function tableOf(name: string, { rows, node: only }: Scenario): string {
     const nodes = only ? [only] : versions;
     const keys = rows.flatMap(({ label }) => nodes.map((node) => keyOf(name, label, node, ours)));
     const titles = new Set(keys.flatMap((key) => figures.get(key) ?? []).flatMap(Object.keys));
@@ -75,7 +74,7 @@ export function reportOf(results: Results): string {
     return table(["", ...columns.map(({ heading }) => heading)], lines);
   }
 
-  function chartOf(name: string, { rows }: Scenario): string[] {
+  function chartOf(name: string, { rows }: Scenario): string {
     const newest = versions.at(-1) ?? "";
     const bars = rows
       .filter(({ label }) => label !== "JSON.stringify")
@@ -86,41 +85,31 @@ export function reportOf(results: Results): string {
       const bar = "█".repeat(Math.round((rate / (bars[0]?.rate || 1)) * BAR_CHARACTERS));
       return `${label.padEnd(width)}  ${bar} ${written(rate)}`;
     });
-    return [`Events a second in a burst, on Node.js ${newest}:`, "", "```text", ...lines, "```"];
+    return [`Events a second in a burst, on Node.js ${newest}:`, "", "```text", ...lines, "```"].join("\n");
   }
 
   const felt = FELT.map(([title, scenario, row, figure]) => {
     return [title, ...versions.map((node) => shown(valuesOf(figure, scenario, row, node)))];
   });
+  const feltTable = table(["", ...versions.map((node) => `Node.js ${node}`)], felt);
   const sections = scenarios.flatMap(([name, scenario]) => {
-    const chart = name === "burst" ? ["", ...marked("chart", chartOf(name, scenario))] : [];
     const block = marked(name === "fleet" ? name : `bench-${name}`, tableOf(name, scenario));
-    return ["", `## ${scenario.title}`, "", scenario.text, "", ...block, ...chart];
+    const chart = name === "burst" ? [marked("chart", chartOf(name, scenario))] : [];
+    return [`## ${scenario.title}`, scenario.text, block, ...chart];
   });
   const failed = [...failures].map(([key, text]) => `- ${key}: ${text.replaceAll("\n", " ")}`);
   const settings = Object.entries(CANDIDATES).map(([name, { label }]) => `- ${name}: ${label}`);
-  return [
+  const blocks = [
     "# Results",
-    "",
     "Median (lowest–highest) of the rounds; in brackets the version of Node.js.",
-    "",
-    ...describe(results),
-    ...(failed.length > 0 ? ["", "## Failed", "", ...failed] : []),
-    ...(files.size > 1
-      ? []
-      : [
-          "",
-          "## What you feel",
-          "",
-          ...marked("bench-feel", table(["", ...versions.map((node) => `Node.js ${node}`)], felt)),
-        ]),
+    describe(results),
+    ...(failed.length > 0 ? ["## Failed", failed.join("\n")] : []),
+    ...(files.size > 1 ? [] : ["## What you feel", marked("bench-feel", feltTable)]),
     ...sections,
-    "",
     "## Settings",
-    "",
-    ...settings,
-    "",
-  ].join("\n");
+    settings.join("\n"),
+  ];
+  return `${blocks.join("\n\n")}\n`;
 }
 
 /** A page with the figures of RESULTS.md where its own marks are. */
@@ -130,13 +119,13 @@ export function withFigures(page: string, results: string): string {
   });
 }
 
-function marked(name: string, lines: string[]): string[] {
-  return [`<!-- FIGURE:${name} -->`, ...lines, `<!-- /FIGURE:${name} -->`];
+function marked(name: string, block: string): string {
+  return `<!-- FIGURE:${name} -->\n${block}\n<!-- /FIGURE:${name} -->`;
 }
 
-function table(header: string[], rows: string[][]): string[] {
-  const line = (cells: string[]) => `| ${cells.join(" | ")} |`;
-  return [line(header), line(header.map((_, index) => (index === 0 ? "---" : "---:"))), ...rows.map(line)];
+function table(header: string[], rows: string[][]): string {
+  const alignment = header.map((_, index) => (index === 0 ? "---" : "---:"));
+  return [header, alignment, ...rows].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
 }
 
 /** Both, the ratio in a round, and that of the lowest, which is least touched by what else runs on the machine. */
@@ -168,18 +157,16 @@ function written(value: number): string {
   return value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
 }
 
-function describe({ command, startedAt, nodes, files }: Results): string[] {
+function describe({ nodes, files }: Results): string {
+  const command = ["npm run bench", ...(process.argv.length > 2 ? ["--", ...process.argv.slice(2)] : [])].join(" ");
   const { dependencies } = JSON.parse(readFileSync(new URL("./package.json", import.meta.url), "utf8"));
   const packages = Object.entries(dependencies).map((entry) => entry.join(" "));
   const versions = [...nodes.values()].map((node) => execFileSync(node, ["-v"], { encoding: "utf8" }).trim());
-  const gibibytes = Math.round(totalmem() / 2 ** 30);
-  return [
-    `- Machine: ${cpus()[0]?.model.trim()}, ${cpus().length} cores, ${gibibytes} GiB, ${type()} ${release()}`,
-    `- Placement: ${isPinned ? "what is measured on the last core, the service on the first" : "not pinned to cores"}`,
-    `- Node.js: ${versions.join(", ")}`,
-    `- Packages: ${packages.join(", ")}`,
-    `- cwlogger: ${[...files.values()].join(", against ")}`,
-    `- Date: ${new Date(startedAt).toISOString().slice(0, 16)}Z, ${Math.round((Date.now() - startedAt) / 1_000)} s`,
-    `- Command: \`${command}\``,
-  ];
+  return `- Machine: ${cpus()[0]?.model.trim()}, ${cpus().length} cores, ${Math.round(totalmem() / 2 ** 30)} GiB, ${type()} ${release()}
+- Placement: ${isPinned ? "what is measured on the last core, the service on the first" : "not pinned to cores"}
+- Node.js: ${versions.join(", ")}
+- Packages: ${packages.join(", ")}
+- cwlogger: ${[...files.values()].join(", against ")}
+- Date: ${new Date().toISOString().slice(0, 16)}Z, after ${Math.round(performance.now() / 1_000)} s
+- Command: \`${command}\``;
 }

@@ -13,10 +13,10 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import { type BuildOptions, build } from "esbuild";
+import { build } from "esbuild";
 import type { Measure } from "./measure.ts";
 import { keyOf, type Results, reportOf, withFigures } from "./report.ts";
-import { scenariosOf } from "./scenarios.ts";
+import { type Scenario, scenariosOf } from "./scenarios.ts";
 
 const { values: flags } = parseArgs({
   options: {
@@ -28,14 +28,15 @@ const { values: flags } = parseArgs({
     against: { type: "string" },
   },
 });
-const { quick, all, only, rounds, against } = flags;
-const isFull = !quick && !only && !rounds && !flags.node && !against;
-const versions = (flags.node ?? (quick ? "26" : "24,26")).split(",");
-const wanted = only?.split(",");
-const scenarios = Object.entries(scenariosOf(quick, all, versions.at(-1) ?? "")).filter(([name]) => {
-  return wanted?.includes(name) ?? (!quick || name !== "oldest");
+const { quick, all, only, rounds, node, against } = flags;
+const isFull = !quick && !only && !rounds && !node && !against;
+const versions = (node ?? (quick ? "26" : "24,26")).split(",");
+const known = scenariosOf(quick, all, versions.at(-1) ?? "");
+const scenarios = (only?.split(",") ?? Object.keys(known)).map((name): [string, Scenario] => {
+  const scenario = known[name];
+  if (!scenario) throw new RangeError(`--only ${name}: there are ${Object.keys(known).join(", ")}`);
+  return [name, { ...scenario, rows: scenario.rows.filter(({ isOurs }) => isOurs || !against) }];
 });
-if (wanted && wanted.length > scenarios.length) throw new RangeError(`--only ${only}: there is no such scenario`);
 
 const folder = import.meta.dirname;
 mkdirSync(join(folder, "dist"), { recursive: true });
@@ -44,8 +45,6 @@ const dist = mkdtempSync(join(folder, "dist/run-"));
 process.once("exit", () => rmSync(dist, { recursive: true, force: true }));
 
 const results: Results = {
-  command: ["npm run bench", ...(process.argv.length > 2 ? ["--", ...process.argv.slice(2)] : [])].join(" "),
-  startedAt: Date.now(),
   versions,
   nodes: new Map([...versions, ...scenarios.flatMap(([, { node }]) => node ?? [])].map((node) => [node, nodeOf(node)])),
   files: await compile(),
@@ -57,7 +56,7 @@ for (const [name, { rows, node, rounds: usual = 3 }] of scenarios) {
   const began = Date.now();
   for (let round = 0; round < Number(rounds ?? (quick ? 1 : usual)); round++) {
     const files = round % 2 === 0 ? [...results.files.keys()] : [...results.files.keys()].reverse();
-    for (const { label, measure } of rows.filter(({ isOurs }) => isOurs || !against)) {
+    for (const { label, measure } of rows) {
       for (const version of node ? [node] : versions) {
         for (const file of files) await addRound(keyOf(name, label, version, file), measure, version, file);
       }
@@ -70,9 +69,8 @@ console.log(report);
 if (isFull) writeFileSync(join(folder, "RESULTS.md"), report);
 if (results.failures.size > 0) process.exitCode = 1;
 else if (isFull) {
-  for (const page of ["../README.md", "../docs/benchmarks.md", "../docs/delivery.md"].map((name) =>
-    join(folder, name),
-  )) {
+  for (const name of ["README.md", "docs/benchmarks.md", "docs/delivery.md"]) {
+    const page = join(folder, "..", name);
     writeFileSync(page, withFigures(readFileSync(page, "utf8"), report));
   }
 }
@@ -100,21 +98,16 @@ function nodeOf(version: string): string {
  * compiled versions of cloudwatch.ts, and the ids of what they were made of, as `git rev-parse COMMIT:cloudwatch.ts` tells.
  */
 async function compile(): Promise<Map<string, string>> {
-  const common = { platform: "node", format: "esm", target: "node20", logLevel: "warning" } as const;
-  const settings: BuildOptions = { ...common, outdir: dist, outExtension: { ".js": ".mjs" } };
   const git = (...given: string[]) => execFileSync("git", given, { cwd: folder, encoding: "utf8", maxBuffer: 2 ** 24 });
-  const sources = { file: join(folder, "../cloudwatch.ts"), ...(against && { against: join(dist, "against.ts") }) };
-  if (sources.against) writeFileSync(sources.against, git("show", `${against}:cloudwatch.ts`));
-  await build({ ...settings, entryPoints: sources }); // not bundled, as the package is built
-  const entryPoints = ["worker.ts", "start.ts"].map((file) => join(folder, file));
-  await build({ ...settings, entryPoints, bundle: true, packages: "external" });
+  const sources: Record<string, string> = { cwlogger: join(folder, "../cloudwatch.ts") };
+  if (against) {
+    sources.against = join(dist, "against.ts");
+    writeFileSync(sources.against, git("show", `${against}:cloudwatch.ts`));
+  }
+  const entryPoints = { ...sources, worker: join(folder, "worker.ts"), start: join(folder, "start.ts") };
+  const settings = { platform: "node", format: "esm", target: "node20", bundle: true, packages: "external" } as const;
+  await build({ ...settings, entryPoints, outdir: dist, outExtension: { ".js": ".mjs" }, logLevel: "warning" });
   writeFileSync(join(dist, "empty.mjs"), "export {};\n");
-  return new Map(
-    Object.entries(sources).map(([name, path]) => {
-      return [
-        join(dist, `${name}.mjs`),
-        `${name === "file" ? "" : `${against}, `}object ${git("hash-object", path).slice(0, 9)}`,
-      ];
-    }),
-  );
+  const idOf = (path: string) => `object ${git("hash-object", path).slice(0, 9)}`;
+  return new Map(Object.entries(sources).map(([name, path]) => [join(dist, `${name}.mjs`), idOf(path)]));
 }

@@ -2,6 +2,7 @@
 import type { CandidateName } from "./candidates.ts";
 import type { Fleet } from "./fleet-simulation.ts";
 import { fleet, type Measure, program, simulation, task } from "./measure.ts";
+import type { Kind } from "./records.ts";
 import type { Task } from "./worker.ts";
 
 export interface Scenario {
@@ -21,10 +22,9 @@ export interface Row {
   isOurs: boolean;
 }
 
+const SDK = "@aws-sdk/client-cloudwatch-logs";
 const KEYS = { AWS_ACCESS_KEY_ID: "AKIDEXAMPLE", AWS_SECRET_ACCESS_KEY: "secret" };
 const REGION = { AWS_REGION: "us-east-1" };
-const LARGE = { maxQueueBytes: 2 ** 30 };
-const SMALLEST = { maxBatchEvents: 1 };
 const ACCOUNT = { flushIntervalMs: 1_000, putPerSecond: 100, createPerSecond: 50, latencyMs: [20, 60] } as const;
 const CROWDED: Fleet = { ...ACCOUNT, loggers: 200, perSecond: 5, forMs: 4_000, countedFromMs: 0 };
 const STEADY: Fleet = { ...ACCOUNT, loggers: 80, perSecond: 5, forMs: 12_000, countedFromMs: 6_000 };
@@ -32,26 +32,19 @@ const STEADY: Fleet = { ...ACCOUNT, loggers: 80, perSecond: 5, forMs: 12_000, co
 const ours = (label: string, measure: Measure): Row => ({ label, measure, isOurs: true });
 const theirs = (label: string, measure: Measure): Row => ({ label, measure, isOurs: false });
 const silent = (given: Partial<Task>) => task(given, { delayMs: 1e6 });
+const each = (names: CandidateName[], given: Partial<Task>, more = "") =>
+  names.map((candidate) => (candidate === "cwlogger" ? ours : theirs)(candidate + more, task({ ...given, candidate })));
+const same = (label: string, kind: Kind, most: number) =>
+  ours(label, task({ kind, events: Math.min(50_000, most), warmUp: Math.min(50_000, most) }));
 const shown = (value: number) => value.toLocaleString("en");
 
-/** `isAll`: every peer, more often, for the record. */
+/** `isAll`: every peer, for the record. */
 export function scenariosOf(isQuick: boolean, isAll: boolean, newest: string): Record<string, Scenario> {
   const peers: CandidateName[] = ["plain SDK logger", "winston-cloudwatch"];
   if (isAll) peers.push("aws-cloudwatch-log", "winston-aws-cloudwatch");
   const slowPeers: CandidateName[] = isAll ? ["@serdnam/pino-cloudwatch-transport"] : [];
   const size = { events: isQuick ? 50_000 : 150_000, warmUp: 50_000 };
-  const rounds = isAll ? 5 : 3;
-  const each = (names: CandidateName[], given: Partial<Task>, more = ""): Row[] =>
-    names.map((candidate) => {
-      return { label: candidate + more, isOurs: candidate === "cwlogger", measure: task({ ...given, candidate }) };
-    });
-  const paced = (perSecond: number): Partial<Task> => ({
-    ...size,
-    mode: "steady",
-    perSecond,
-    seconds: isQuick ? 1 : 3,
-  });
-  const steps = (numbers: number[]) => (isQuick ? numbers.slice(0, -1) : numbers);
+  const steady = { ...size, mode: "steady", seconds: isQuick ? 1 : 3 } as const;
   const spooled = { kind: { bytes: 969 }, events: isQuick ? 65_000 : 1_050_000, options: { maxQueueBytes: 2 ** 31 } };
   const withKeys = { env: { ...KEYS, ...REGION }, delivers: true };
 
@@ -61,37 +54,23 @@ export function scenariosOf(isQuick: boolean, isAll: boolean, newest: string): R
       text:
         "Records of about 290 bytes, as fast as the logger takes them without losing any, until the last one is answered; " +
         "the endpoint answers at once. A call: the log call alone. RSS: the highest, over that before the logger was loaded.",
-      rounds,
+      rounds: 5,
       rows: each(["cwlogger", ...peers, ...slowPeers, "pino to /dev/null", "JSON.stringify"], size),
     },
     strings: {
       title: "Burst of strings",
       text: 'Of 100 characters, the message of a JSON event `{"level":"INFO","message":…}` for all.',
-      rounds,
+      rounds: 5,
       rows: each(["cwlogger", ...peers], { ...size, kind: "strings" }),
     },
     variants: {
-      title: "Variants of the burst of structured records",
-      text: "`spoolDirectory` in the temporary directory: an event is on disk before the call returns.",
+      title: "Other bursts",
+      text: "Of the same event again and again, by the size of its message or the depth of its fields; and with options.",
       rows: [
-        ours("strings put together in the program", task({ ...size, kind: "assembled" })),
+        ...[100, 1e3, 1e4, 1e5, 1e6].map((bytes) => same(`${shown(bytes)} bytes`, { bytes }, 4e7 / bytes)),
+        ...[1, 10, 100, 1e3].map((depth) => same(`${shown(depth)} levels`, { depth }, 1e6 / depth)),
         ours("`compress: true`", task({ ...size, options: { compress: true } })),
         ours("`spoolDirectory`", task(size, {}, true)),
-      ],
-    },
-    size: {
-      title: "Burst against the size of a message and the depth of fields",
-      text: "The same event again and again.",
-      rounds: 2,
-      rows: [
-        ...steps([100, 1e3, 1e4, 1e5, 1e6]).map((bytes) => {
-          const events = Math.ceil(Math.min(size.warmUp, 4e7 / bytes));
-          return ours(`${shown(bytes)} bytes`, task({ kind: { bytes }, events, warmUp: events }));
-        }),
-        ...steps([1, 10, 100, 1e3]).map((depth) => {
-          const events = Math.ceil(Math.min(size.warmUp, 1e6 / depth));
-          return ours(`${shown(depth)} levels`, task({ kind: { depth }, events, warmUp: events }));
-        }),
       ],
     },
     steady: {
@@ -100,26 +79,23 @@ export function scenariosOf(isQuick: boolean, isAll: boolean, newest: string): R
         "Structured records, some in each millisecond, for seconds and until the last one is answered. CPU in percent of one " +
         "core, the idle loop included; the event loop's delay is that of a timer of 1 ms, the millisecond included.",
       rows: [
-        ...each(["cwlogger", "idle loop"], paced(2_000), ", 2,000/s"),
-        ...each(["cwlogger", ...peers, "idle loop"], paced(10_000), ", 10,000/s"),
+        ...each(["cwlogger", "idle loop"], { ...steady, perSecond: 2_000 }, ", 2,000/s"),
+        ...each(["cwlogger", ...peers, "idle loop"], { ...steady, perSecond: 10_000 }, ", 10,000/s"),
       ],
     },
     waiting: {
-      title: "A call while events wait",
-      text: "Nobody answers. 10,000 calls, each by itself. Where as many batches wait, `maxBatchEvents` is 1.",
+      title: "Events that wait",
+      text: "Nobody answers. 10,000 calls, each by itself. A full queue holds 64 MiB. Smallest batches: `maxBatchEvents` is 1.",
       rounds: 2,
-      rows: steps([1e3, 1e4, 1e5, 1e6]).flatMap((events) => [
-        ours(`${shown(events)} events`, silent({ mode: "waiting", events, options: LARGE })),
-        ours(`${shown(events)} batches`, silent({ mode: "waiting", events, options: { ...LARGE, ...SMALLEST } })),
-      ]),
-    },
-    memory: {
-      title: "A full queue",
-      text: "64 MiB accepted, and nobody answers.",
-      rows: [
-        ours("largest batches", silent({ mode: "fullQueue" })),
-        ours("smallest batches", silent({ mode: "fullQueue", options: SMALLEST })),
-      ],
+      rows: [1e3, 1e4, 1e5, 1e6, 0].flatMap((events) => {
+        const label = events === 0 ? "a full queue of" : `${shown(events)} events in`;
+        const given = { mode: "waiting", events } as const;
+        const options = events === 0 ? {} : { maxQueueBytes: 2 ** 30 };
+        return [
+          ours(`${label} largest batches`, silent({ ...given, options })),
+          ours(`${label} smallest batches`, silent({ ...given, options: { ...options, maxBatchEvents: 1 } })),
+        ];
+      }),
     },
     recovery: {
       title: `Recovery of ${isQuick ? "64 MiB" : "1 GiB"} of spool`,
@@ -133,9 +109,7 @@ export function scenariosOf(isQuick: boolean, isAll: boolean, newest: string): R
       rounds: 10,
       rows: [
         ours("cwlogger", program("import")),
-        ...["@aws-sdk/client-cloudwatch-logs", ...peers.slice(1), "pino"].map((module) => {
-          return theirs(module, program("import", { module }));
-        }),
+        ...[SDK, ...peers.slice(1), "pino"].map((module) => theirs(module, program("import", { module }))),
       ],
     },
     script: {
@@ -155,10 +129,9 @@ export function scenariosOf(isQuick: boolean, isAll: boolean, newest: string): R
     fleet: {
       title: "A fleet under one quota",
       text:
-        "Loggers in four processes start at the same moment, each with a log stream of its own, and all flush at the end. " +
-        "Crowded: 200 loggers want twice the quota; to have all stored when the last event is logged would be ideal. Steady: " +
-        "80 loggers need 80 % of it, counted when the log streams are there. Simulated: `bench/fleet-simulation.ts`, the " +
-        "worst of 20 seeds, and what other rules would do. Held up: how late a timer was; near a second, the machine was too busy.",
+        "Loggers in four processes, each with a log stream of its own; all flush at the end. Crowded: 200 want twice the quota; " +
+        "ideal: all is stored when the last event is logged. Steady: 80 need 80 % of it, counted when the log streams are " +
+        "there. Simulated: the worst of 20 seeds, and what other rules would do. Held up: the most that a timer was late.",
       node: newest,
       rounds: isAll ? 3 : 1,
       rows: [

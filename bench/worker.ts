@@ -2,7 +2,7 @@
 import { existsSync, readFileSync, writeSync } from "node:fs";
 import { createHistogram, monitorEventLoopDelay } from "node:perf_hooks";
 import { setTimeout as sleep, setImmediate as turn } from "node:timers/promises";
-import type { CloudwatchLoggerOptions } from "../cloudwatch.ts";
+import type { CloudwatchLoggerOptions, Stats } from "../cloudwatch.ts";
 import { CANDIDATES, type Candidate, type CandidateName, type Logger, openCwlogger } from "./candidates.ts";
 import type { Fleet } from "./fleet-simulation.ts";
 import { type ItemAt, type Kind, makePool } from "./records.ts";
@@ -37,7 +37,7 @@ const SINGLE_CALLS = 10_000;
 /** How often a logger of the fleet looks what to log. */
 const TICK_MS = 10;
 
-const MODES = { burst, steady, waiting, fullQueue, recover, fleet };
+const MODES = { burst, steady, waiting, recover, fleet };
 const task = JSON.parse(process.argv[2] ?? "{}") as Task;
 const candidate: Candidate = CANDIDATES[task.candidate];
 writeSync(1, JSON.stringify(await MODES[task.mode]()));
@@ -56,12 +56,8 @@ async function burst(): Promise<Figures> {
   const callNs = await logPaced(logger, itemAt, warmUp, warmUp + events);
   await logger.flush();
   const { wallMs, cpuMs } = stop();
-  return {
-    "CPU µs/event": (cpuMs / events) * 1_000,
-    "events/s": (events / wallMs) * 1_000,
-    "a call ns": callNs,
-    "RSS MB": memoryMb(),
-  };
+  const [cpuMicros, rate] = [(cpuMs / events) * 1_000, (events / wallMs) * 1_000];
+  return { "CPU µs/event": cpuMicros, "events/s": rate, "a call ns": callNs, "RSS MB": memoryMb() };
 }
 
 /** So many events a second, evenly, until the last one is answered. */
@@ -76,29 +72,28 @@ async function steady(): Promise<Figures> {
   delay.enable();
   const stop = startClock();
   const start = performance.now();
-  await new Promise<void>((resolve) => {
-    const timer = setInterval(() => {
-      const elapsed = Math.min(seconds, (performance.now() - start) / 1_000);
-      for (const due = warmUp + Math.floor(elapsed * perSecond); logged < due; ) logger.log(itemAt(logged++));
-      if (elapsed < seconds) return;
-      clearInterval(timer);
-      resolve();
-    }, 1);
-  });
+  for (let elapsed = 0; elapsed < seconds; ) {
+    await sleep(1);
+    elapsed = Math.min(seconds, (performance.now() - start) / 1_000);
+    for (const due = warmUp + Math.floor(elapsed * perSecond); logged < due; ) logger.log(itemAt(logged++));
+  }
   delay.disable();
   await logger.flush();
-  return {
-    "CPU %": stop().cpuMs / (seconds * 10),
-    "delay p99 ms": delay.percentile(99) / 1e6,
-    "longest ms": delay.max / 1e6,
-  };
+  const [p99Ms, longestMs] = [delay.percentile(99) / 1e6, delay.max / 1e6];
+  return { "CPU %": stop().cpuMs / (seconds * 10), "delay p99 ms": p99Ms, "longest ms": longestMs };
 }
 
-/** Single calls while so many events wait, and nobody answers. */
+/** Single calls while so many events wait and nobody answers; without a number, while the queue is full. */
 async function waiting(): Promise<Figures> {
-  const { logger, log, fill } = await openOurs();
-  await fill(() => logger.stats().logged >= task.events);
-  if (logger.stats().pending < task.events) throw new Error(`Not waiting: ${JSON.stringify(logger.stats())}`);
+  const memoryMb = watchMemory();
+  const { logger, log } = await openOurs();
+  const isDone = ({ logged, dropped }: Stats) => (task.events > 0 ? logged >= task.events : dropped > 0);
+  while (!isDone(logger.stats())) {
+    for (let call = 0; call < SLICE_EVENTS; call++) log();
+    await turn();
+  }
+  const { pending } = logger.stats();
+  if (pending < task.events) throw new Error(`Not waiting: ${JSON.stringify(logger.stats())}`);
   const nanos = createHistogram();
   for (let call = 0; call < SINGLE_CALLS; call++) {
     if (call % 100 === 0) await turn();
@@ -106,17 +101,8 @@ async function waiting(): Promise<Figures> {
     log();
     nanos.record(process.hrtime.bigint() - start);
   }
-  const [median, p99] = [nanos.percentile(50), nanos.percentile(99)];
-  return { "median µs": median / 1_000, "p99 µs": p99 / 1_000, "longest µs": nanos.max / 1_000 };
-}
-
-/** Logs to nobody who answers until the logger refuses to take more. */
-async function fullQueue(): Promise<Figures> {
-  const memoryMb = watchMemory();
-  const { logger, fill } = await openOurs();
-  await fill(() => logger.stats().dropped > 0);
-  await sleep(200);
-  return { "RSS MB": memoryMb(), "events queued": logger.stats().pending };
+  const [median, p99, longest] = [nanos.percentile(50) / 1_000, nanos.percentile(99) / 1_000, nanos.max / 1_000];
+  return { waiting: pending, "median µs": median, "p99 µs": p99, "longest µs": longest, "RSS MB": memoryMb() };
 }
 
 /** Takes over what a process that did `waiting` left in the spool, until all of it is delivered. */
@@ -167,7 +153,7 @@ async function logPaced(logger: Logger, itemAt: ItemAt, first: number, end: numb
   return callNanos.percentile(50);
 }
 
-/** cwlogger, silent about trouble; `log` logs one more event, `fill` many. */
+/** cwlogger, silent about trouble; `log` logs one more event. */
 async function openOurs() {
   const logger = await openCwlogger({ ...task, options: { ...task.options, onLoss() {}, onError() {} } });
   const itemAt = makePool(task.kind);
@@ -176,13 +162,7 @@ async function openOurs() {
     const { message, fields } = itemAt(index++);
     logger.warn(message, fields);
   };
-  const fill = async (isDone: () => boolean) => {
-    while (!isDone()) {
-      for (let call = 0; call < SLICE_EVENTS; call++) log();
-      await turn();
-    }
-  };
-  return { logger, log, fill };
+  return { logger, log };
 }
 
 /** The highest RSS, over that of now, in MB. The kernel knows; elsewhere than on Linux, that of the end has to do. */

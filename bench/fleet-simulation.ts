@@ -46,8 +46,7 @@ export function simulate(fleet: Fleet, seed: number, change: Partial<typeof RULE
   const calls: Call[] = [];
   let [now, random] = [0, seed * 1_000_003];
   const [mayPut, mayCreate] = [bucket(fleet.putPerSecond), bucket(fleet.createPerSecond)];
-  const lives = Array.from({ length: loggers }, () => ({ life: live(), at: 0 }));
-  for (let alive = lives; alive.length > 0; ) {
+  for (let alive = Array.from({ length: loggers }, () => ({ life: live(), at: 0 })); alive.length > 0; ) {
     const next = alive.reduce((first, other) => (other.at < first.at ? other : first));
     now = next.at;
     const { value, done } = next.life.next();

@@ -108,9 +108,11 @@ export function fleet(fleet: Fleet): Measure {
     });
     const stored = service.requests.findLast(({ events, answer }) => events && answer?.status === 200);
     const distinct = new Set(service.events(LOG_GROUP).map(({ message }) => message)).size;
+    const lost = answers.reduce((sum, { logged }) => sum + Number(logged), 0) - distinct;
+    if (lost > 0) throw new Error(`${lost} events were lost.`);
     return {
       ...fleetFigures(fleet, calls, (stored?.receivedAt ?? Infinity) - startAt),
-      lost: answers.reduce((sum, { logged }) => sum + Number(logged), 0) - distinct,
+      lost,
       twice: service.storedEvents - distinct,
       "held up s": Math.max(...answers.map(({ heldUpMs }) => Number(heldUpMs))) / 1_000,
     };
@@ -121,8 +123,8 @@ export function fleet(fleet: Fleet): Measure {
 export function simulation(fleet: Fleet, change: Partial<typeof RULE> = {}): Measure {
   return async () => {
     const runs = Array.from({ length: SEEDS }, (_, index) => simulate(fleet, index + 1, change));
-    const titles = Object.keys(runs[0] ?? {});
-    return Object.fromEntries(titles.map((title) => [title, Math.max(...runs.map((run) => Number(run[title])))]));
+    const worst = (title: string) => Math.max(...runs.map((run) => Number(run[title])));
+    return Object.fromEntries(Object.keys(runs[0] ?? {}).map((title) => [title, worst(title)]));
   };
 }
 
@@ -142,5 +144,6 @@ async function run(node: string, file: string, script: string, given: string[], 
   const [code, signal] = await closed;
   // A worker ends by SIGKILL, when it has written its figures.
   if (code === 0 || (signal === "SIGKILL" && output !== "")) return output;
-  throw new Error(`It ended with ${signal ?? code} (SIGTERM: after ${TIMEOUT_MS / 1_000} s): …${errors.slice(-600)}`);
+  const how = signal === "SIGTERM" ? `No end within ${TIMEOUT_MS / 1_000} s` : `It ended with ${signal ?? code}`;
+  throw new Error(`${how}: …${errors.slice(-600)}`);
 }

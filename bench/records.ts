@@ -14,9 +14,7 @@ export interface Item {
 /** Each has a number, by which it is known again where it arrives; eight digits, so that all are of the same length. */
 const FIRST_NUMBER = 10_000_000;
 
-export function poolItems(kind: Kind): number {
-  return typeof kind === "object" ? 1 : 4_096;
-}
+export const poolItems = (kind: Kind) => (typeof kind === "object" ? 1 : 4_096);
 
 /** Gives what to log as event `index`. */
 export type ItemAt = (index: number) => Item;

@@ -68,7 +68,7 @@ export function reportOf(results: Results): string {
         const [mine = [], others] = [...files.keys()].map((file) => {
           return of.flatMap((node) => valuesOf(title, name, label, node, file));
         });
-        return others ? compared(mine, others) : shown(mine);
+        return others ? compared(title, mine, others) : shown(mine);
       }),
     ]);
     return table(["", ...columns.map(({ heading }) => heading)], lines);
@@ -76,15 +76,12 @@ export function reportOf(results: Results): string {
 
   function chartOf(name: string, { rows }: Scenario): string {
     const newest = versions.at(-1) ?? "";
-    const bars = rows
-      .filter(({ label }) => label !== "JSON.stringify")
-      .map(({ label }) => ({ label, rate: median(valuesOf("events/s", name, label, newest).map(Number)) }))
-      .sort((a, b) => b.rate - a.rate);
+    const loggers = rows.filter(({ label }) => label !== "JSON.stringify");
+    const rateOf = (label: string) => median(valuesOf("events/s", name, label, newest).map(Number));
+    const bars = loggers.map(({ label }) => ({ label, rate: rateOf(label) })).sort((a, b) => b.rate - a.rate);
     const width = Math.max(...bars.map(({ label }) => label.length));
-    const lines = bars.map(({ label, rate }) => {
-      const bar = "█".repeat(Math.round((rate / (bars[0]?.rate || 1)) * BAR_CHARACTERS));
-      return `${label.padEnd(width)}  ${bar} ${written(rate)}`;
-    });
+    const barOf = (rate: number) => "█".repeat(Math.round((rate / (bars[0]?.rate || 1)) * BAR_CHARACTERS));
+    const lines = bars.map(({ label, rate }) => `${label.padEnd(width)}  ${barOf(rate)} ${written(rate)}`);
     return [`Events a second in a burst, on Node.js ${newest}:`, "", "```text", ...lines, "```"].join("\n");
   }
 
@@ -94,7 +91,7 @@ export function reportOf(results: Results): string {
   const feltTable = table(["", ...versions.map((node) => `Node.js ${node}`)], felt);
   const sections = scenarios.flatMap(([name, scenario]) => {
     const block = marked(name === "fleet" ? name : `bench-${name}`, tableOf(name, scenario));
-    const chart = name === "burst" ? [marked("chart", chartOf(name, scenario))] : [];
+    const chart = name === "burst" && files.size === 1 ? [marked("chart", chartOf(name, scenario))] : [];
     return [`## ${scenario.title}`, scenario.text, block, ...chart];
   });
   const failed = [...failures].map(([key, text]) => `- ${key}: ${text.replaceAll("\n", " ")}`);
@@ -128,13 +125,13 @@ function table(header: string[], rows: string[][]): string {
   return [header, alignment, ...rows].map((cells) => `| ${cells.join(" | ")} |`).join("\n");
 }
 
-/** Both, the ratio in a round, and that of the lowest, which is least touched by what else runs on the machine. */
-function compared(ours: Value[], theirs: Value[]): string {
+/** Both, the ratio in a round, and that of the best rounds, which are least touched by what else runs on the machine. */
+function compared(title: string, ours: Value[], theirs: Value[]): string {
   const [mine, others] = [ours.map(Number), theirs.map(Number)];
   const ratios = mine.flatMap((value, round) => value / (others[round] ?? Number.NaN) || []);
   if (ratios.length === 0) return `${shown(ours)} / ${shown(theirs)}`;
-  const lowest = Math.min(...mine) / Math.min(...others);
-  return `${shown(ours)} / ${shown(theirs)} = **${shown(ratios)}**, of the lowest ${written(lowest)}`;
+  const best = title.endsWith("/s") ? Math.max : Math.min;
+  return `${shown(ours)} / ${shown(theirs)} = **${shown(ratios)}**, of the best ${written(best(...mine) / best(...others))}`;
 }
 
 function median(values: number[]): number {

@@ -18,7 +18,7 @@ import type { Measure } from "./measure.ts";
 import { keyOf, type Results, reportOf, withFigures } from "./report.ts";
 import { type Scenario, scenariosOf } from "./scenarios.ts";
 
-const { values: flags } = parseArgs({
+const { quick, all, only, rounds, node, against } = parseArgs({
   options: {
     quick: { type: "boolean", default: false },
     all: { type: "boolean", default: false },
@@ -27,8 +27,7 @@ const { values: flags } = parseArgs({
     node: { type: "string" },
     against: { type: "string" },
   },
-});
-const { quick, all, only, rounds, node, against } = flags;
+}).values;
 const isFull = !quick && !only && !rounds && !node && !against;
 const versions = (node ?? (quick ? "26" : "24,26")).split(",");
 const known = scenariosOf(quick, all, versions.at(-1) ?? "");

@@ -123,7 +123,6 @@ export function scenariosOf(isQuick: boolean, isAll: boolean, newest: string): R
         ours("with credentials", program("end", withKeys)),
         ours("with credentials, goes on", program("stay", withKeys)),
         ours("without credentials", program("end", { env: REGION })),
-        ours("without region", program("end", { env: KEYS })),
         ours("log group `null`", program("null")),
       ],
     },

@@ -1,6 +1,7 @@
 /** Everything that is measured: how each logger is set up, how it is given an event, and when it is done. */
 import { createRequire } from "node:module";
 import { setTimeout as sleep } from "node:timers/promises";
+import type { CloudwatchLogger } from "../cloudwatch.ts";
 import type { Item } from "./records.ts";
 import type { Task } from "./worker.ts";
 
@@ -57,13 +58,19 @@ export const CANDIDATES = {
   },
   "pino to /dev/null": { open: pinoToNull, ...LIMIT, label: "sync, no pid and hostname" },
   "JSON.stringify": { open: stringify, ...LIMIT, label: "of the record alone" },
-  "idle loop": { open: async () => unsent(() => {}), ...LIMIT, label: "the same timers, nothing logged" },
+  "idle loop": { open: async () => loggerOf(() => {}), ...LIMIT, label: "the same timers, nothing logged" },
 } satisfies Record<string, Candidate>;
 
 export type CandidateName = keyof typeof CANDIDATES;
 
-function unsent(log: Logger["log"]): Logger {
-  return { log, pending: () => 0, flush: async () => {} };
+/** Those that cannot be waited for are asked; `send` sends what waits. */
+function loggerOf(log: Logger["log"], pending = () => 0, send = () => {}): Logger {
+  const flush = async () => {
+    send();
+    do await sleep(1);
+    while (pending() > 0);
+  };
+  return { log, pending, flush };
 }
 
 /** A package of bench/node_modules; `npm run check` does without their types. */
@@ -77,46 +84,45 @@ async function stringify(): Promise<Logger> {
   const log = ({ record }: Item) => {
     characters += JSON.stringify(record).length;
   };
-  return { ...unsent(log), pending: () => (characters < 0 ? 1 : 0) };
+  return loggerOf(log, () => Math.min(0, characters)); // so that nothing is optimized away
 }
 
 async function pinoToNull(): Promise<Logger> {
   const { pino } = await peer("pino");
-  return unsent(pinoCall(pino({ base: null }, pino.destination({ dest: "/dev/null", sync: true }))));
+  return loggerOf(pinoCall(pino({ base: null }, pino.destination({ dest: "/dev/null", sync: true }))));
 }
 
 function pinoCall(logger: { info(...given: unknown[]): void }): Logger["log"] {
   return ({ message, fields }) => (fields ? logger.info(fields, message) : logger.info(message));
 }
 
-async function cwlogger({ endpoint, file, options }: Task): Promise<Logger> {
-  const { CloudwatchLogger } = (await import(file)) as typeof import("../cloudwatch.ts");
-  const logger = new CloudwatchLogger(LOG_GROUP, { ...ACCESS, endpoint, ...options });
+async function cwlogger(task: Task): Promise<Logger> {
+  const logger = await openCwlogger(task);
   const log = ({ message, fields }: Item) => logger.info(message, fields);
   return { log, pending: () => logger.stats().pending, flush: () => logger.flush(Infinity) };
+}
+
+export async function openCwlogger({ file, endpoint, options }: Task): Promise<CloudwatchLogger> {
+  const { CloudwatchLogger } = (await import(file)) as typeof import("../cloudwatch.ts");
+  return new CloudwatchLogger(LOG_GROUP, { ...ACCESS, endpoint, ...options });
 }
 
 /** What one would write in an afternoon: correct within the limits. */
 async function plainLogger({ endpoint }: Task): Promise<Logger> {
   const { CloudWatchLogsClient, PutLogEventsCommand } = await import("@aws-sdk/client-cloudwatch-logs");
   const client = new CloudWatchLogsClient({ ...ACCESS, endpoint });
-  const full: { timestamp: number; message: string }[][] = [];
+  const lanes = Array.from({ length: 4 }, () => Promise.resolve());
   let batch: { timestamp: number; message: string }[] = [];
-  let [batchBytes, inFlight, pending] = [0, 0, 0];
-  const send = async () => {
-    if (inFlight === 4) return;
-    inFlight++;
-    for (let logEvents = full.shift(); logEvents; logEvents = full.shift()) {
+  let [batchBytes, batches, pending] = [0, 0, 0];
+  const cut = () => {
+    const logEvents = batch;
+    if (logEvents.length === 0) return;
+    [batch, batchBytes] = [[], 0];
+    const lane = batches++ % lanes.length;
+    lanes[lane] = (lanes[lane] as Promise<void>).then(async () => {
       await client.send(new PutLogEventsCommand({ ...NAMES, logEvents }));
       pending -= logEvents.length;
-    }
-    inFlight--;
-  };
-  const cut = () => {
-    if (batch.length > 0) full.push(batch);
-    batch = [];
-    batchBytes = 0;
-    send();
+    });
   };
   const log = ({ record }: Item) => {
     const message = JSON.stringify(record);
@@ -127,28 +133,11 @@ async function plainLogger({ endpoint }: Task): Promise<Logger> {
     pending++;
   };
   setInterval(cut, 1_000);
-  return flushing(log, () => pending, cut);
+  return loggerOf(log, () => pending, cut);
 }
 
-/** For those that cannot be waited for. */
-function flushing(log: Logger["log"], pending: Logger["pending"], send = () => {}): Logger {
-  const flush = async () => {
-    send();
-    do await sleep(1);
-    while (pending() > 0);
-  };
-  return { log, pending, flush };
-}
-
-/** For loggers that count events and not bytes: how many fit a batch. */
-function batchEvents(kind: Task["kind"]): number {
-  return kind === "strings" ? 6_000 : 3_300;
-}
-
-/** Between two uploads, for loggers that work by the clock. */
-function pauseMs(mode: Task["mode"], shortest: number): number {
-  return mode === "steady" ? 200 : shortest;
-}
+/** How many events fit a batch, for loggers that do not count bytes. */
+const batchEvents = (kind: Task["kind"]) => (kind === "strings" ? 6_000 : 3_300);
 
 /** A winston logger that leaves the format to the transport. */
 async function winstonCall(transport: unknown): Promise<Logger["log"]> {
@@ -169,9 +158,9 @@ async function winstonCloudwatch({ endpoint, mode }: Task): Promise<Logger> {
       inFlight -= length;
     });
   });
-  const settings = { uploadRate: pauseMs(mode, 1), messageFormatter: (info: object) => JSON.stringify(info) };
-  const transport = new WinstonCloudWatch({ cloudWatchLogs, ...NAMES, ...settings });
-  return flushing(await winstonCall(transport), () => transport.logEvents.length + inFlight);
+  const [uploadRate, messageFormatter] = [mode === "steady" ? 200 : 1, (info: object) => JSON.stringify(info)];
+  const transport = new WinstonCloudWatch({ cloudWatchLogs, ...NAMES, uploadRate, messageFormatter });
+  return loggerOf(await winstonCall(transport), () => transport.logEvents.length + inFlight);
 }
 
 async function winstonAwsCloudwatch({ endpoint, mode, kind }: Task): Promise<Logger> {
@@ -182,7 +171,7 @@ async function winstonAwsCloudwatch({ endpoint, mode, kind }: Task): Promise<Log
     ...NAMES,
     createLogGroup: true,
     createLogStream: true,
-    submissionInterval: pauseMs(mode, 0),
+    submissionInterval: mode === "steady" ? 200 : 0,
     batchSize: batchEvents(kind),
     highWaterMark: batchEvents(kind),
     awsConfig: { region: ACCESS.region, ...ACCESS.credentials, endpoint, paramValidation: false },
@@ -201,7 +190,7 @@ async function winstonAwsCloudwatch({ endpoint, mode, kind }: Task): Promise<Log
     pending++;
     call(item);
   };
-  return flushing(log, () => pending);
+  return loggerOf(log, () => pending);
 }
 
 /** Its endpoint is fixed, so that its HTTP client is told the way. */
@@ -226,7 +215,7 @@ async function awsCloudwatchLog({ endpoint, kind }: Task): Promise<Logger> {
     if (batch.length >= batchEvents(kind)) cut();
   };
   setInterval(cut, 1_000);
-  return flushing(log, () => inFlight * batchEvents(kind) + batch.length, cut);
+  return loggerOf(log, () => inFlight * batchEvents(kind) + batch.length, cut);
 }
 
 async function pinoCloudwatchTransport({ endpoint }: Task): Promise<Logger> {
@@ -235,9 +224,6 @@ async function pinoCloudwatchTransport({ endpoint }: Task): Promise<Logger> {
   const keys = { awsRegion: ACCESS.region, awsAccessKeyId: accessKeyId, awsSecretAccessKey: secretAccessKey };
   const { pino } = await peer("pino");
   const transport = pino.transport({ target: "@serdnam/pino-cloudwatch-transport", options: { ...NAMES, ...keys } });
-  return flushing(
-    pinoCall(pino({ base: null }, transport)),
-    () => (transport.writableEnded && !transport.closed ? 1 : 0),
-    () => transport.end(),
-  );
+  const pending = () => (transport.writableEnded && !transport.closed ? 1 : 0);
+  return loggerOf(pinoCall(pino({ base: null }, transport)), pending, () => transport.end());
 }

@@ -2,20 +2,21 @@
  * Loggers under one quota, simulated: what a rule for pauses and waiting times does, in milliseconds instead of minutes,
  * and the same again with the same seed. RULE is what `cloudwatch.ts` does; its constants were chosen with this file.
  */
+import type { Figures } from "./worker.ts";
 
-export interface Scenario {
+export interface Fleet {
   loggers: number;
-  /** Each logger logs so many events per second, for so long; then all flush. */
+  /** Each logger logs so many events a second, for so long; then all flush. */
   perSecond: number;
   forMs: number;
   flushIntervalMs: number;
-  /** Calls per second, counted as the local service does: a token bucket of one second. */
+  /** Calls a second, counted as the local service does: a token bucket of one second. */
   putPerSecond: number;
   createPerSecond: number;
   /** How long an answer takes. */
   latencyMs: Range;
-  /** Every call is throttled meanwhile. */
-  outageMs?: Range;
+  /** Calls before this time do not count as throttled: each log stream has to be created first. */
+  countedFromMs: number;
 }
 
 type Range = readonly [from: number, to: number];
@@ -36,160 +37,72 @@ export const RULE = {
   takesAlong: true,
 };
 
-interface Logger {
-  isCreated: boolean;
-  /** When the events of the open batch were logged, and those of the batch that is being sent. */
-  open: number[];
-  sending: number[];
-  paceMs: number;
-  throttledAt: number;
-  /** When the pause ends, if there is one. */
-  pauseEnd?: number | undefined;
-}
+export type Call = { at: number; isThrottled: boolean };
 
-export interface Call {
-  at: number;
-  isThrottled: boolean;
-}
-
-/** `puts`: those that got through, with the time that their oldest event had waited. */
-export function simulate(scenario: Scenario, seed = 1, change: Partial<typeof RULE> = {}) {
-  const { flushIntervalMs, outageMs = [0, 0] } = scenario;
+export function simulate(fleet: Fleet, seed: number, change: Partial<typeof RULE> = {}): Figures {
+  const { loggers, perSecond, forMs, flushIntervalMs } = fleet;
   const rule = { ...RULE, ...change };
-  const random = randomOf(seed);
-  const between = ([from, to]: Range) => from + (to - from) * random();
-  const timers = new Timers();
-  const mayPut = bucketOf(scenario.putPerSecond, timers);
-  const mayCreate = bucketOf(scenario.createPerSecond, timers);
+  const [periodMs, events] = [1_000 / perSecond, (forMs / 1_000) * perSecond];
   const calls: Call[] = [];
-  const puts: { at: number; waitedMs: number }[] = [];
-  let [isFlushing, logged, stored] = [false, 0, 0];
-  const paceOf = ({ paceMs, throttledAt }: Logger) =>
-    Math.max(flushIntervalMs, paceMs * (1 - (timers.now - throttledAt) / rule.recoveryMs));
-
-  function fillOf(logger: Logger): number {
-    const paceMs = paceOf(logger);
-    return paceMs > flushIntervalMs ? Math.min(rule.maxPaceMs, rule.fill * paceMs) : flushIntervalMs;
+  let [now, random] = [0, seed * 1_000_003];
+  const [mayPut, mayCreate] = [bucket(fleet.putPerSecond), bucket(fleet.createPerSecond)];
+  for (let alive = Array.from({ length: loggers }, () => ({ life: live(), at: 0 })); alive.length > 0; ) {
+    const next = alive.reduce((first, other) => (other.at < first.at ? other : first));
+    now = next.at;
+    const { value, done } = next.life.next();
+    if (done) alive = alive.filter((other) => other !== next);
+    else next.at += value;
   }
+  return fleetFigures(fleet, calls, now);
 
-  function log(logger: Logger): void {
-    logged++;
-    if (logger.open.push(timers.now) === 1 && logger.sending.length === 0) wait(logger);
-    if (timers.now + 1_000 / scenario.perSecond < scenario.forMs) {
-      timers.add(1_000 / scenario.perSecond, () => log(logger));
-    }
-  }
-
-  function wait(logger: Logger): void {
-    const [openedAt = 0] = logger.open;
-    timers.add(Math.max(0, openedAt + fillOf(logger) - timers.now), () => begin(logger));
-  }
-
-  function begin(logger: Logger): void {
-    if (logger.sending.length > 0 || logger.open.length === 0) return;
-    logger.paceMs = paceOf(logger);
-    request(logger);
-  }
-
-  function request(logger: Logger): void {
-    logger.pauseEnd = undefined;
-    if (rule.takesAlong || logger.sending.length === 0) logger.sending.push(...logger.open.splice(0));
-    const { now } = timers;
-    const isPut = logger.isCreated;
-    const isOut = now >= outageMs[0] && now < outageMs[1];
-    const isThrottled = isOut || !(isPut ? mayPut() : mayCreate());
-    calls.push({ at: now, isThrottled });
-    timers.add(between(scenario.latencyMs), () => {
-      if (isThrottled) onThrottled(logger);
-      else if (isPut) onStored(logger);
-      else {
-        logger.isCreated = true;
-        request(logger);
+  /** A logger from its first event until its last is stored; it gives how many milliseconds it waits for. */
+  function* live(): Generator<number, void> {
+    let [stored, paceMs, throttledAt, isCreated] = [0, flushIntervalMs, 0, false];
+    const pace = () => Math.max(flushIntervalMs, paceMs * (1 - (now - throttledAt) / rule.recoveryMs));
+    while (stored < events) {
+      const openedAt = stored * periodMs;
+      yield Math.max(0, openedAt - now);
+      const fillMs = pace() > flushIntervalMs ? Math.min(rule.maxPaceMs, rule.fill * pace()) : flushIntervalMs;
+      yield Math.max(0, Math.min(openedAt + fillMs, forMs) - now);
+      paceMs = pace();
+      for (let [taken, isStored] = [0, false]; !isStored; ) {
+        if (taken === 0 || rule.takesAlong) taken = Math.min(events, Math.ceil(now / periodMs));
+        const isThrottled = !(isCreated ? mayPut() : mayCreate());
+        calls.push({ at: now, isThrottled });
+        yield between(fleet.latencyMs);
+        if (isThrottled) {
+          const pauseMs = paceMs * between(rule.pause);
+          paceMs = Math.min(rule.maxPaceMs, paceMs * rule.growth);
+          throttledAt = now;
+          yield Math.min(pauseMs, Math.max(0, forMs - now) + between(rule.flushPauseMs));
+        } else if (isCreated) [stored, isStored] = [taken, true];
+        else isCreated = true;
       }
-    });
-  }
-
-  function onStored(logger: Logger): void {
-    const events = logger.sending.splice(0);
-    stored += events.length;
-    puts.push({ at: timers.now, waitedMs: timers.now - (events[0] ?? 0) });
-    if (isFlushing) begin(logger);
-    else if (logger.open.length > 0) wait(logger);
-  }
-
-  function onThrottled(logger: Logger): void {
-    const pauseMs = logger.paceMs * between(rule.pause);
-    logger.paceMs = Math.min(rule.maxPaceMs, logger.paceMs * rule.growth);
-    logger.throttledAt = timers.now;
-    pause(logger, isFlushing ? Math.min(pauseMs, between(rule.flushPauseMs)) : pauseMs);
-  }
-
-  function pause(logger: Logger, ms: number): void {
-    const end = timers.now + ms;
-    logger.pauseEnd = end;
-    timers.add(ms, () => {
-      if (logger.pauseEnd === end) request(logger); // another one if it was cut short
-    });
-  }
-
-  function flush(logger: Logger): void {
-    if (logger.pauseEnd === undefined) begin(logger);
-    else pause(logger, Math.min(logger.pauseEnd - timers.now, between(rule.flushPauseMs)));
-  }
-
-  const loggers = Array.from({ length: scenario.loggers }, () => {
-    const logger: Logger = { isCreated: false, open: [], sending: [], paceMs: flushIntervalMs, throttledAt: -Infinity };
-    timers.add(0, () => log(logger));
-    return logger;
-  });
-  timers.add(scenario.forMs, () => {
-    isFlushing = true;
-    loggers.forEach(flush);
-  });
-  timers.run();
-  return { calls, puts, storedAt: puts.at(-1)?.at ?? 0, lost: logged - stored };
-}
-
-/** Of the calls from a time on. */
-export function throttledShare(calls: Call[], from = 0): number {
-  const counted = calls.filter(({ at }) => at >= from);
-  return counted.filter(({ isThrottled }) => isThrottled).length / Math.max(1, counted.length);
-}
-
-class Timers {
-  now = 0;
-  readonly #waiting: { at: number; run: () => void }[] = [];
-
-  add(ms: number, run: () => void): void {
-    const at = this.now + ms;
-    const index = this.#waiting.findLastIndex((timer) => timer.at > at) + 1;
-    this.#waiting.splice(index, 0, { at, run }); // the last is the next
-  }
-
-  run(): void {
-    for (let timer = this.#waiting.pop(); timer; timer = this.#waiting.pop()) {
-      this.now = timer.at;
-      timer.run();
     }
   }
+
+  function bucket(perSecond: number): () => boolean {
+    let [tokens, at] = [perSecond, 0];
+    return () => {
+      tokens = Math.min(perSecond, tokens + ((now - at) / 1_000) * perSecond);
+      at = now;
+      return tokens >= 1 && tokens-- >= 1;
+    };
+  }
+
+  /** By a small generator of random numbers that a seed repeats. */
+  function between([from, to]: Range): number {
+    random = (random * 48_271) % 2_147_483_647;
+    return from + (to - from) * (random / 2_147_483_647);
+  }
 }
 
-function bucketOf(perSecond: number, timers: Timers): () => boolean {
-  let [tokens, at] = [perSecond, 0];
-  return () => {
-    tokens = Math.min(perSecond, tokens + ((timers.now - at) / 1_000) * perSecond);
-    at = timers.now;
-    return tokens >= 1 && tokens-- >= 1;
-  };
-}
-
-/** Mulberry32, a small generator of random numbers that a seed repeats. */
-function randomOf(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+/** Of a fleet, simulated or not. Ideal: everything is stored when the last event is logged. */
+export function fleetFigures({ forMs, countedFromMs }: Fleet, calls: Call[], storedAtMs: number): Figures {
+  const counted = calls.filter(({ at }) => at >= countedFromMs);
+  return {
+    "throttled %": (counted.filter(({ isThrottled }) => isThrottled).length / counted.length) * 100,
+    "stored after s": storedAtMs / 1_000,
+    "× ideal": storedAtMs / forMs,
   };
 }

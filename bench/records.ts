@@ -1,8 +1,8 @@
 /** What is logged: records that are made before anything is measured, and used again and again. */
 import { createHash } from "node:crypto";
 
-/** `assembled`: structured records whose strings are put together in the program and not parsed from somewhere. */
-export type Kind = "structured" | "strings" | "assembled";
+/** With `bytes` or `depth`: always the same, a message of this size or fields nested so deep. */
+export type Kind = "structured" | "strings" | { bytes: number } | { depth: number };
 
 /** One event, ready for every API: `record` is `{ level, message, ...fields }`, prepared so that nobody pays for it. */
 export interface Item {
@@ -12,17 +12,18 @@ export interface Item {
 }
 
 /** Each has a number, by which it is known again where it arrives; eight digits, so that all are of the same length. */
-export const POOL_ITEMS = 4_096;
 const FIRST_NUMBER = 10_000_000;
 
-/** The function gives what to log as event `index`. */
-export function makePool(kind: Kind): (index: number) => Item {
-  const pool = Array.from({ length: POOL_ITEMS }, (_, index) => {
-    const item = kind === "strings" ? stringItem(index) : structuredItem(index);
-    // V8 keeps strings that are cut or put together as pieces, and is slower with them than with what a parser gives.
-    return kind === "assembled" ? item : (JSON.parse(JSON.stringify(item)) as Item);
-  });
-  return (index) => pool[index % POOL_ITEMS] as Item;
+export const poolItems = (kind: Kind) => (typeof kind === "object" ? 1 : 4_096);
+
+/** Gives what to log as event `index`. */
+export type ItemAt = (index: number) => Item;
+
+export function makePool(kind: Kind): ItemAt {
+  const make = typeof kind === "object" ? () => sizedItem(kind) : kind === "strings" ? stringItem : structuredItem;
+  // V8 keeps strings that are cut or put together as pieces, and is slower with them than with what a parser gives.
+  const pool = JSON.parse(JSON.stringify(Array.from({ length: poolItems(kind) }, (_, index) => make(index)))) as Item[];
+  return (index) => pool[index % pool.length] as Item;
 }
 
 /** The number of the record that became this message, from 0; NaN when it is none of ours. */
@@ -34,6 +35,13 @@ function stringItem(index: number): Item {
   const text = `#${FIRST_NUMBER + index} GET /api/v1/orders/${index} 200 12 ms, nothing to see here, move along `;
   const message = text.padEnd(100, "and along ").slice(0, 100);
   return { message, record: { level: "INFO", message } };
+}
+
+function sizedItem(kind: Kind & object): Item {
+  const nest = (depth: number): object => (depth > 1 ? { name: "a word", fields: nest(depth - 1) } : { leaf: true });
+  const message = `#${FIRST_NUMBER} `.padEnd("bytes" in kind ? kind.bytes : 0, "x");
+  const fields = "depth" in kind ? { nested: nest(kind.depth) } : {};
+  return { message, fields, record: { level: "INFO", message, ...fields } };
 }
 
 /** About 290 bytes as JSON. */

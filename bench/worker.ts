@@ -1,10 +1,11 @@
-/** The measured process: does one task, given as JSON in its arguments, and sends the figures to its parent. */
-import { existsSync, readFileSync } from "node:fs";
+/** The measured process: does one task, given as JSON in its arguments, and writes the figures to stdout. */
+import { existsSync, readFileSync, writeSync } from "node:fs";
 import { createHistogram, monitorEventLoopDelay } from "node:perf_hooks";
 import { setTimeout as sleep, setImmediate as turn } from "node:timers/promises";
-import type { CloudwatchLogger, CloudwatchLoggerOptions } from "../cloudwatch.ts";
-import { ACCESS, CANDIDATES, type Candidate, type CandidateName, LOG_GROUP, type Logger } from "./candidates.ts";
-import { type Kind, makePool } from "./records.ts";
+import type { CloudwatchLoggerOptions, Stats } from "../cloudwatch.ts";
+import { CANDIDATES, type Candidate, type CandidateName, type Logger, openCwlogger } from "./candidates.ts";
+import type { Fleet } from "./fleet-simulation.ts";
+import { type ItemAt, type Kind, makePool } from "./records.ts";
 
 export interface Task {
   mode: keyof typeof MODES;
@@ -13,31 +14,35 @@ export interface Task {
   file: string;
   endpoint: string;
   kind: Kind;
-  /** Events that are measured; before them go `warmUp` others, so that V8 has compiled all. */
+  /** Events that are measured, or that wait; before them go `warmUp` others, so that V8 has compiled all. */
   events: number;
   warmUp: number;
   /** Options for cwlogger. */
   options: CloudwatchLoggerOptions;
-  /** Events a second, events waiting, bytes of a message, depth of fields: figures for each. */
-  steps: number[];
-  /** For how long each pace is kept. */
-  seconds: number;
+  /** steady: the pace, which is kept for so long. */
+  perSecond?: number;
+  seconds?: number;
+  /** fleet: this process's part of it, and when all parts start, in ms since the epoch. */
+  fleet?: Fleet;
+  startAt?: number;
 }
 
-/** The figures of one task by their titles in the tables. */
-export type Figures = Record<string, number>;
+/** What a measurement gives, by its titles in the tables. */
+export type Figures = Record<string, number | string>;
 
 /** Events that are logged without looking left and right. */
 const SLICE_EVENTS = 1_000;
-/** A queue that is not filled by then, and a spool that is not delivered, are given up. */
-const PATIENCE_MS = 120_000;
+/** That are timed one by one. */
+const SINGLE_CALLS = 10_000;
+/** How often a logger of the fleet looks what to log. */
+const TICK_MS = 10;
 
-const MODES = { burst, steady, calls, waiting, fullQueue, fillSpool, recover, sizes, depths };
+const MODES = { burst, steady, waiting, recover, fleet };
 const task = JSON.parse(process.argv[2] ?? "{}") as Task;
 const candidate: Candidate = CANDIDATES[task.candidate];
-const figures = await MODES[task.mode]();
+writeSync(1, JSON.stringify(await MODES[task.mode]()));
 // What is still waiting is of no interest, nor is what the logger has to say about it.
-process.send?.(figures, () => process.kill(process.pid, "SIGKILL"));
+process.kill(process.pid, "SIGKILL");
 
 /** As fast as the logger takes events without losing any, until the last one is answered. */
 async function burst(): Promise<Figures> {
@@ -45,188 +50,113 @@ async function burst(): Promise<Figures> {
   const itemAt = makePool(task.kind);
   const memoryMb = watchMemory();
   const logger = await candidate.open(task);
-  await logPaced(logger, 0, warmUp, itemAt);
+  await logPaced(logger, itemAt, 0, warmUp);
   await (warmUp > 0 && logger.flush());
   const stop = startClock();
-  await logPaced(logger, warmUp, events, itemAt);
+  const callNs = await logPaced(logger, itemAt, warmUp, warmUp + events);
   await logger.flush();
   const { wallMs, cpuMs } = stop();
-  return {
-    "CPU µs/event": (cpuMs / events) * 1_000,
-    "events/s": (events / wallMs) * 1_000,
-    "RSS MB": memoryMb(),
-  };
+  const [cpuMicros, rate] = [(cpuMs / events) * 1_000, (events / wallMs) * 1_000];
+  return { "CPU µs/event": cpuMicros, "events/s": rate, "a call ns": callNs, "RSS MB": memoryMb() };
 }
 
 /** So many events a second, evenly, until the last one is answered. */
 async function steady(): Promise<Figures> {
+  const { warmUp, perSecond = 0, seconds = 0 } = task;
   const itemAt = makePool("structured");
   const logger = await candidate.open(task);
-  await logPaced(logger, 0, task.warmUp, itemAt);
+  await logPaced(logger, itemAt, 0, warmUp);
   await logger.flush();
-  const figures: Figures = {};
-  let next = task.warmUp;
-  for (const perSecond of task.steps) {
-    const end = next + perSecond * task.seconds;
-    const delay = monitorEventLoopDelay({ resolution: 1 });
-    delay.enable();
-    const stop = startClock();
-    const [first, start] = [next, performance.now()];
-    await new Promise<void>((resolve) => {
-      const timer = setInterval(() => {
-        const due = Math.min(end, first + Math.floor(((performance.now() - start) / 1_000) * perSecond));
-        while (next < due) logger.log(itemAt(next++));
-        if (next < end) return;
-        clearInterval(timer);
-        resolve();
-      }, 1);
-    });
-    delay.disable();
-    await logger.flush();
-    const title = `${perSecond.toLocaleString("en")}/s:`;
-    figures[`${title} CPU %`] = stop().cpuMs / (task.seconds * 10);
-    if (perSecond < 10_000) continue;
-    figures["delay p99 ms"] = delay.percentile(99) / 1e6;
-    figures["longest ms"] = delay.max / 1e6;
+  let logged = warmUp;
+  const delay = monitorEventLoopDelay({ resolution: 1 });
+  delay.enable();
+  const stop = startClock();
+  const start = performance.now();
+  for (let elapsed = 0; elapsed < seconds; ) {
+    await sleep(1);
+    elapsed = Math.min(seconds, (performance.now() - start) / 1_000);
+    for (const due = warmUp + Math.floor(elapsed * perSecond); logged < due; ) logger.log(itemAt(logged++));
   }
-  return figures;
+  delay.disable();
+  await logger.flush();
+  const [p99Ms, longestMs] = [delay.percentile(99) / 1e6, delay.max / 1e6];
+  return { "CPU %": stop().cpuMs / (seconds * 10), "delay p99 ms": p99Ms, "longest ms": longestMs };
 }
 
-/** Blocks of calls to each in turns; what is sent is sent between them. */
-async function calls(): Promise<Figures> {
-  const names: CandidateName[] = ["cwlogger", "JSON.stringify", "pino to /dev/null"];
-  const loggers = await Promise.all(names.map((name) => CANDIDATES[name].open(task)));
-  const itemAt = makePool("structured");
-  const nanos = loggers.map(() => createHistogram());
-  for (let block = 0; block < (task.warmUp + task.events) / SLICE_EVENTS; block++) {
-    for (const offset of loggers.keys()) {
-      const which = (block + offset) % loggers.length;
-      const logger = loggers[which] as Logger;
-      const start = process.hrtime.bigint();
-      for (let index = 0; index < SLICE_EVENTS; index++) logger.log(itemAt(index));
-      const spent = (process.hrtime.bigint() - start) / BigInt(SLICE_EVENTS);
-      if (block * SLICE_EVENTS >= task.warmUp) nanos[which]?.record(spent);
-      await turn();
-    }
-    if (block % 3 === 2) await loggers[0]?.flush();
-  }
-  const [call = 0, stringify = 0, pino = 0] = nanos.map((each) => each.percentile(50));
-  const ratios = { "× JSON.stringify": call / stringify, "× pino": call / pino };
-  return { "info(message, fields) ns": call, "JSON.stringify ns": stringify, "pino to /dev/null ns": pino, ...ratios };
-}
-
-/** Single calls while so many events wait, and nobody answers. */
+/** Single calls while so many events wait and nobody answers; without a number, while the queue is full. */
 async function waiting(): Promise<Figures> {
-  const { logger, log } = await openOurs();
-  const figures: Figures = {};
-  for (const count of task.steps) {
-    for (let logged = logger.stats().logged; logged < count; logged++) {
-      log();
-      if (logged % SLICE_EVENTS === 0) await turn();
-      if (performance.now() > PATIENCE_MS) return figures;
-    }
-    const nanos = createHistogram();
-    for (let call = 0; call < 10_000; call++) {
-      if (call % 100 === 0) await turn();
-      const start = process.hrtime.bigint();
-      log();
-      nanos.record(process.hrtime.bigint() - start);
-    }
-    const title = `${count.toLocaleString("en")} waiting:`;
-    figures[`${title} median µs`] = nanos.percentile(50) / 1_000;
-    figures[`${title} p99 µs`] = nanos.percentile(99) / 1_000;
-    figures[`${title} longest µs`] = nanos.max / 1_000;
-  }
-  return figures;
-}
-
-/** Logs to nobody who answers until the logger refuses to take more. */
-async function fullQueue(): Promise<Figures> {
   const memoryMb = watchMemory();
   const { logger, log } = await openOurs();
-  while (logger.stats().dropped === 0) {
+  const isDone = ({ logged, dropped }: Stats) => (task.events > 0 ? logged >= task.events : dropped > 0);
+  while (!isDone(logger.stats())) {
     for (let call = 0; call < SLICE_EVENTS; call++) log();
     await turn();
-    if (performance.now() > PATIENCE_MS) throw new Error(`The queue is not full: ${JSON.stringify(logger.stats())}`);
   }
-  await sleep(200);
-  return { "RSS MB": memoryMb(), "events queued": logger.stats().pending };
+  const { pending } = logger.stats();
+  if (pending < task.events) throw new Error(`Not waiting: ${JSON.stringify(logger.stats())}`);
+  const nanos = createHistogram();
+  for (let call = 0; call < SINGLE_CALLS; call++) {
+    if (call % 100 === 0) await turn();
+    const start = process.hrtime.bigint();
+    log();
+    nanos.record(process.hrtime.bigint() - start);
+  }
+  const [median, p99, longest] = [nanos.percentile(50) / 1_000, nanos.percentile(99) / 1_000, nanos.max / 1_000];
+  return { waiting: pending, "median µs": median, "p99 µs": p99, "longest µs": longest, "RSS MB": memoryMb() };
 }
 
-/** Leaves a spool of so many events behind, of 1 KiB each, as a process does that is killed. */
-async function fillSpool(): Promise<Figures> {
-  const { logger } = await openOurs();
-  const message = "a message of a kilobyte ".padEnd(1_024 - 26 - '{"level":"INFO","message":""}'.length, "and so on ");
-  for (let index = 0; index < task.events; index++) {
-    logger.info(message);
-    if (index % SLICE_EVENTS === 0) await turn();
-  }
-  return { "events spooled": logger.stats().pending };
-}
-
-/** Takes over what another process left in the spool, until all of it is delivered. */
+/** Takes over what a process that did `waiting` left in the spool, until all of it is delivered. */
 async function recover(): Promise<Figures> {
   const memoryMb = watchMemory();
   const delay = monitorEventLoopDelay({ resolution: 1 });
   const { logger } = await openOurs();
-  const start = performance.now();
+  const stop = startClock();
   delay.enable();
-  while (logger.stats().delivered < task.events) {
-    if (performance.now() - start > PATIENCE_MS) throw new Error(`Not delivered: ${JSON.stringify(logger.stats())}`);
-    await sleep(20);
-  }
+  while (logger.stats().delivered < task.events + SINGLE_CALLS) await sleep(20);
   delay.disable();
-  const seconds = (performance.now() - start) / 1_000;
-  return { "until delivered, s": seconds, "longest stall ms": delay.max / 1e6, "RSS MB": memoryMb() };
+  return { "until delivered s": stop().wallMs / 1_000, "longest stall ms": delay.max / 1e6, "RSS MB": memoryMb() };
 }
 
-/** CPU of an event whose message has so many bytes, delivery included. */
-function sizes(): Promise<Figures> {
-  return series("bytes", (bytes) => ["x".repeat(bytes), {}]);
-}
-
-/** CPU of an event whose fields are nested so deep. */
-function depths(): Promise<Figures> {
-  const nest = (depth: number): object => (depth === 1 ? { leaf: true } : { level: "a word", fields: nest(depth - 1) });
-  return series("levels", (depth) => ["nested", nest(depth)]);
-}
-
-async function series(unit: string, make: (step: number) => [string, object]): Promise<Figures> {
-  const { logger } = await openOurs();
-  const figures: Figures = {};
-  for (const step of task.steps) {
-    const [message, fields] = make(step);
-    const bytes = message.length + JSON.stringify(fields).length + 100;
-    const count = Math.ceil(Math.min(task.events, 4e7 / bytes));
-    let stop = startClock();
-    for (let index = -count; index < count; index++) {
-      if (index === 0) stop = startClock(); // before that, the warm-up
-      logger.info(message, fields);
-      if (index % Math.ceil(8e6 / bytes) === 0 || index === -1) await logger.flush(Infinity);
+/** So many loggers, each of which logs at the same pace for a while and is flushed then. */
+async function fleet(): Promise<Figures> {
+  const { fleet = {} as Fleet, startAt = 0 } = task;
+  await import("@aws-sdk/client-cloudwatch-logs"); // loading it is not what is measured
+  const loggers = await Promise.all(Array.from({ length: fleet.loggers }, async () => (await openOurs()).logger));
+  await sleep(startAt - Date.now());
+  let [logged, elapsedMs, heldUpMs] = [0, 0, 0];
+  while (elapsedMs < fleet.forMs) {
+    const wokenAt = Date.now() - startAt;
+    heldUpMs = Math.max(heldUpMs, wokenAt - elapsedMs - TICK_MS);
+    elapsedMs = wokenAt;
+    for (const due = (Math.min(elapsedMs, fleet.forMs - 1) / 1_000) * fleet.perSecond; logged <= due; logged++) {
+      for (const [index, logger] of loggers.entries()) logger.info(`event ${process.pid} ${index} ${logged}`);
     }
-    await logger.flush(Infinity);
-    figures[`${step.toLocaleString("en")} ${unit}: µs/event`] = (stop().cpuMs / count) * 1_000;
+    await sleep(TICK_MS);
   }
-  return figures;
+  await Promise.all(loggers.map((logger) => logger.flush(60_000)));
+  return { logged: logged * loggers.length, heldUpMs };
 }
 
-type ItemAt = ReturnType<typeof makePool>;
-
-async function logPaced(logger: Logger, first: number, count: number, itemAt: ItemAt): Promise<void> {
-  for (let index = first; index < first + count; ) {
-    const end = Math.min(first + count, index + SLICE_EVENTS);
-    while (index < end) logger.log(itemAt(index++));
+/** Logs in slices, and waits where the logger lags behind; gives how long a call takes, as the median of the slices. */
+async function logPaced(logger: Logger, itemAt: ItemAt, first: number, end: number): Promise<number> {
+  const callNanos = createHistogram();
+  const bytes = JSON.stringify(itemAt(0).record).length;
+  const [sliceEvents, maxPending] = [Math.min(SLICE_EVENTS, 4e6 / bytes), Math.min(candidate.maxPending, 2e7 / bytes)];
+  for (let index = first; index < end; ) {
+    const sliceEnd = Math.min(end, index + Math.ceil(sliceEvents));
+    const [start, count] = [process.hrtime.bigint(), sliceEnd - index];
+    while (index < sliceEnd) logger.log(itemAt(index++));
+    callNanos.record((process.hrtime.bigint() - start) / BigInt(count));
     await turn();
-    while (logger.pending() > candidate.maxPending) await sleep(1);
+    while (logger.pending() > maxPending) await sleep(1);
   }
+  return callNanos.percentile(50);
 }
 
-/** cwlogger, silent about trouble; `log` logs one more structured record. */
-async function openOurs(): Promise<{ logger: CloudwatchLogger; log: () => void }> {
-  const { CloudwatchLogger } = (await import(task.file)) as typeof import("../cloudwatch.ts");
-  const options = { endpoint: task.endpoint, ...task.options, onLoss() {}, onError() {} };
-  const logger = new CloudwatchLogger(LOG_GROUP, { ...ACCESS, ...options });
-  const itemAt = makePool("structured");
+/** cwlogger, silent about trouble; `log` logs one more event. */
+async function openOurs() {
+  const logger = await openCwlogger({ ...task, options: { ...task.options, onLoss() {}, onError() {} } });
+  const itemAt = makePool(task.kind);
   let index = 0;
   const log = () => {
     const { message, fields } = itemAt(index++);

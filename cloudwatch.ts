@@ -3290,9 +3290,9 @@ function check(name: string, value: unknown, [type, words, isValid]: Rule = RULE
 function refuse(Kind: new (text: string) => Error, name: string, rule: string, value: unknown): never {
   // Secrets may be in credentials, in a client, and in a URL.
   const isSecret = name === "credentials" || name === "client";
-  const isUrl = name === "endpoint" && typeof value === "string";
-  const address = isUrl ? value.replace(/\?.*/s, "").replace(/.*@/s, "") : value;
-  const shown = isSecret ? `a value of type ${typeof value}` : show(address);
+  const [address] = name === "endpoint" && typeof value === "string" ? value.split("?", 1) : [];
+  const seen = address === undefined ? value : address.slice(address.lastIndexOf("@") + 1);
+  const shown = isSecret ? `a value of type ${typeof value}` : show(seen);
   throw new Kind(`Cannot create CloudwatchLogger: "${name}" ${rule}, received ${shown}`);
 }
 

@@ -989,6 +989,7 @@ function readMessage(draft: Draft, value: unknown, walk: Walk): void {
 /** An Error in the field `error` or `err` becomes the event's, if it has none. */
 function liftError(draft: Draft, walk: Walk): void {
   const { fields } = draft;
+  if (fields["error"] === undefined && fields["err"] === undefined) return;
   for (const name of ["error", "err"]) {
     if (draft.error !== undefined || fields[name] === undefined) continue;
     if (!isError(fields[name]) || walk.hides(name)) continue;
@@ -1035,18 +1036,7 @@ function toJson({ level, message, error, fields }: Draft, walk: Walk): JsonEvent
 
 /** CloudWatch Logs discovers 200 fields of an event: the error comes before those of the program. */
 function jsonText({ level, message, error, fields }: JsonEvent): string {
-  let text = `{"level":"${level}"`;
-  if (message !== undefined) text += `,"message":${stringify(message)}`;
-  if (error !== undefined) text += `,"error":${stringify(error)}`;
-  if (isEmpty(fields)) return `${text}}`;
-  const rest = stringify(fields);
-  // They may have nothing but undefined.
-  return rest === "{}" ? `${text}}` : `${text},${rest.slice(1)}`;
-}
-
-function isEmpty(fields: Fields): boolean {
-  for (const _ in fields) return false;
-  return true;
+  return stringify(error === undefined ? { level, message, ...fields } : { level, message, error, ...fields });
 }
 
 /** Fields with names that JSON events use themselves get an underscore at their end. */

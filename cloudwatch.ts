@@ -516,14 +516,7 @@ export class CloudwatchLogger {
     else this.#log(inside, fieldsOf(first as object, { level: undefined }), rest);
   }
 
-  /**
-   * A logger with more fields and, if given, a threshold of its own; same queue, log stream and lifecycle.
-   *
-   * @example
-   * ```ts
-   * const log = logger.child({ requestId }, { level: "debug" });
-   * ```
-   */
+  /** A logger with more fields and, if given, a threshold of its own; same queue, log stream and lifecycle. */
   child(fields?: object, options?: { level?: ThresholdName | undefined }): CloudwatchLogger {
     const level = isObject(options) ? read(options, "level") : undefined;
     const threshold = level === undefined ? undefined : weightOf(level);
@@ -534,11 +527,6 @@ export class CloudwatchLogger {
   /**
    * Runs a callback in which every event of this logger and its children has more fields: in what it awaits and starts,
    * too. Returns what the callback returns.
-   *
-   * @example
-   * ```ts
-   * app.use((request, _response, next) => logger.withFields({ requestId: request.id }, next));
-   * ```
    */
   withFields<T>(fields: object, callback: () => T): T {
     this.#scope ??= new (builtin("node:async_hooks").AsyncLocalStorage)();
@@ -572,11 +560,6 @@ export class CloudwatchLogger {
    * An object-mode Writable for pino, winston, bunyan, morgan or `source.pipe(…)`. Lines are sent as they are, records in
    * the format of this logger; the host decides about levels. `end()` waits for delivery, `closeTimeoutMs` at most, and
    * leaves the logger open. It never emits `'error'`.
-   *
-   * @example
-   * ```ts
-   * const log = pino(logger.stream());
-   * ```
    */
   stream(): Writable {
     const finish = () => this.#core.flush();
@@ -802,9 +785,9 @@ class Core {
     let fit: Fit;
     this.#nested++;
     try {
-      const draft: Draft = { timestamp, level, message: LEFT_OUT, error: undefined, fields: {} };
-      const written = this.#write(draft, origin, message, more, context, caller);
-      if (this.#isPrinter || this.#settings.console !== false) this.#print(origin, draft, written, caller);
+      const draft: Draft = { origin, caller, timestamp, level, message: LEFT_OUT, error: undefined, fields: {} };
+      const written = this.#write(draft, message, more, context);
+      if (this.#isPrinter || this.#settings.console !== false) this.#print(draft, written);
       if (this.#isPrinter) {
         queue.countPrinted();
         return;
@@ -825,24 +808,17 @@ class Core {
   }
 
   /** The event in the format of this logger; JSON as an object that is still to be written. */
-  #write(
-    draft: Draft,
-    origin: Origin,
-    message: unknown,
-    more: unknown[],
-    context: Fields | undefined,
-    caller: string,
-  ): Written {
-    if (origin === "line") return wellFormed(this.#redaction?.line(message as string) ?? (message as string));
+  #write(draft: Draft, message: unknown, more: unknown[], context: Fields | undefined): Written {
+    if (draft.origin === "line") return wellFormed(this.#redaction?.line(message as string) ?? (message as string));
     const walk = this.#walk();
     if (this.#nested > MAX_NESTED_CALLS) return toJson(draft, walk);
     draft.message = undefined;
-    const own = readCall(draft, message, more, walk, origin === "console");
+    const own = readCall(draft, message, more, walk);
     draft.fields = fieldsOf(this.#givenFields(), context, own);
     liftError(draft, walk);
     if (this.#format === undefined) return toJson(draft, walk);
     try {
-      const text = this.#format(draft, walk, caller);
+      const text = this.#format(draft, walk);
       if (typeof text === "string") return wellFormed(text);
       ignore(text);
       throw new TypeError(`it returned ${typeof text}`);
@@ -854,10 +830,10 @@ class Core {
   }
 
   /** As it is sent, or for people. What came from the console is printed already. */
-  #print(origin: Origin, draft: Draft, written: Written, caller: string): void {
-    if (origin === "console") return;
-    const isForPeople = this.#settings.console === "text" && origin !== "line";
-    const text = isForPeople ? String(PEOPLES_FORMAT(draft, this.#walk(), caller)) : eventText(written);
+  #print(draft: Draft, written: Written): void {
+    if (draft.origin === "console") return;
+    const isForPeople = this.#settings.console === "text" && draft.origin !== "line";
+    const text = isForPeople ? String(PEOPLES_FORMAT(draft, this.#walk())) : eventText(written);
     print(draft.level, text, this.#settings.console === "text");
   }
 
@@ -905,6 +881,8 @@ class Core {
 
 /** What a log call says. `fields` are a copy of our own. */
 interface Draft {
+  origin: Origin;
+  caller: string;
   timestamp: number;
   level: Level;
   message: string | undefined;
@@ -923,7 +901,7 @@ interface JsonEvent {
 /** A formatted event; a JSON event before it becomes a text. */
 type Written = string | JsonEvent;
 
-type Format = (draft: Draft, walk: Walk, caller: string) => unknown;
+type Format = (draft: Draft, walk: Walk) => unknown;
 
 /** As events have them. */
 const LEVEL_NAMES = Object.fromEntries(Object.keys(LEVELS).map((level) => [level, level.toUpperCase()])) as Record<
@@ -940,26 +918,28 @@ const { hasOwnProperty: owns } = Object.prototype;
 const hasOwn = (object: object, name: PropertyKey): boolean => owns.call(object, name);
 
 /** Reads the values of a log call, in whichever order people are used to. Returns the fields among them. */
-function readCall(draft: Draft, message: unknown, more: unknown[], walk: Walk, isPrinted: boolean): object | undefined {
+function readCall(draft: Draft, message: unknown, more: unknown[], walk: Walk): object | undefined {
   // `undefined` at the end is no argument.
   const count = more.length > 0 && more[more.length - 1] === undefined ? more.length - 1 : more.length;
   if (count === 0) return readValue(draft, message, walk);
   const second = more[0];
-  if (count === 1 && !isPrinted && isRecord(second)) {
-    const own = readValue(draft, message, walk);
-    return own === undefined ? second : fieldsOf(own, second);
-  }
-  if (count === 1 && !isPrinted && isError(second)) {
-    const own = readValue(draft, message, walk);
-    if (draft.error !== undefined) return { ...own, error: second };
-    draft.error = second;
-    return own;
-  }
-  if (count === 1 && !isPrinted && typeof second === "string" && (isRecord(message) || isError(message))) {
-    draft.message = second;
-    if (isRecord(message)) return message;
-    draft.error = message;
-    return undefined;
+  if (count === 1 && draft.origin !== "console") {
+    if (isRecord(second)) {
+      const own = readValue(draft, message, walk);
+      return own === undefined ? second : fieldsOf(own, second);
+    }
+    if (isError(second)) {
+      const own = readValue(draft, message, walk);
+      if (draft.error !== undefined) return { ...own, error: second };
+      draft.error = second;
+      return own;
+    }
+    if (typeof second === "string" && (isRecord(message) || isError(message))) {
+      draft.message = second;
+      if (isRecord(message)) return message;
+      draft.error = message;
+      return undefined;
+    }
   }
   const values = [message, ...more.slice(0, count)];
   draft.message = printed(values, walk);
@@ -1080,7 +1060,7 @@ const PEOPLES_FORMAT = templateFormat("{clock} {level} {message}");
 function templateFormat(template: string): Format {
   // Odd places hold the names of the placeholders.
   const pieces = (template.includes("{message}") ? template : `${template}{message}`).split(/\{(\w+)\}/);
-  return (draft, walk, caller) => {
+  return (draft, walk) => {
     const { timestamp, level } = draft;
     const fields = walk.plain(draft.fields);
     const rest = { ...fields };
@@ -1088,7 +1068,7 @@ function templateFormat(template: string): Format {
       if (name === "timestamp") return new Date(timestamp).toISOString();
       if (name === "clock") return clockTime(timestamp);
       if (name === "level") return LEVEL_NAMES[level];
-      if (name === "caller") return caller;
+      if (name === "caller") return draft.caller;
       if (name === "message") return messageWithError(draft, walk);
       delete rest[name];
       const value = hasOwn(fields, name) ? fields[name] : "";
@@ -2115,34 +2095,25 @@ interface LogStream {
 /** The log stream of each event: always the same, but for `{date}`. */
 class LogStreams {
   readonly #template: string;
-  readonly #hasDate: boolean;
   readonly #byName = new Map<string, LogStream>();
-  /** The last answer, and the day it holds for. */
-  #current: LogStream;
-  #day = 0;
+  readonly #only: LogStream | undefined;
 
   constructor(template: string) {
     this.#template = fillName(template, Date.now());
-    this.#hasDate = template.includes("{date}");
-    this.#current = this.#ofDay(0);
-    this.#current.isFresh = template === DEFAULTS.logStreamName;
+    if (template.includes("{date}")) return;
+    this.#only = this.named(this.#template);
+    this.#only.isFresh = template === DEFAULTS.logStreamName;
   }
 
   at(timestamp: number): LogStream {
-    const day = this.#hasDate ? Math.floor(timestamp / 86_400_000) : 0;
-    if (day !== this.#day) this.#current = this.#ofDay(day);
-    return this.#current;
+    if (this.#only !== undefined) return this.#only;
+    return this.named(this.#template.split("{date}").join(new Date(timestamp).toISOString().slice(0, 10)));
   }
 
   named(name: string): LogStream {
     const stream = this.#byName.get(name) ?? { name, isFresh: false };
     this.#byName.set(name, stream);
     return stream;
-  }
-
-  #ofDay(day: number): LogStream {
-    this.#day = day;
-    return this.named(this.#template.split("{date}").join(new Date(day * 86_400_000).toISOString().slice(0, 10)));
   }
 }
 
@@ -2995,21 +2966,12 @@ const OTHER_LEVELS: Record<string, Level> = {
 /** winston hands over records with these; `levels` and `level` come from its logger. */
 const WINSTON_LEVEL = Symbol.for("level");
 const WINSTON_MESSAGE = Symbol.for("message");
-type WinstonRecord = Fields & { [WINSTON_LEVEL]?: string; [WINSTON_MESSAGE]?: unknown };
-interface WinstonLogger {
-  level?: string;
-  levels?: Record<string, number>;
-}
-interface WinstonFormat {
-  transform(record: WinstonRecord, options?: unknown): unknown;
-  options?: unknown;
-}
 
-/** What winston sets on its transports. */
+/** What winston sets on its transports; its loggers have `level` and `levels` too. */
 interface WinstonTransport {
   level?: string;
   silent?: boolean;
-  format?: WinstonFormat;
+  format?: { transform(record: Fields, options?: unknown): unknown; options?: unknown };
   levels?: Record<string, number>;
 }
 
@@ -3021,7 +2983,7 @@ class HostStream {
   readonly #finish: () => Promise<unknown>;
   readonly #decoder = new (builtin("node:string_decoder").StringDecoder)("utf8");
   #line = "";
-  #winston: WinstonLogger | undefined;
+  #winston: WinstonTransport | undefined;
   /** Whoever pipes heeds backpressure, so it may wait for room; other hosts only buffer without bound. */
   #mayWait: boolean;
 
@@ -3054,7 +3016,7 @@ class HostStream {
       flush: (callback?: () => void): void => void core.flush().then(() => callback?.()),
     });
     stream.on("pipe", (source: unknown) => {
-      const winston = source as WinstonLogger;
+      const winston = source as WinstonTransport;
       if (typeof winston.levels === "object") this.#winston = winston;
       else this.#mayWait = true;
     });
@@ -3102,7 +3064,7 @@ class HostStream {
   #record(given: unknown): void {
     const named = isObject(given) ? read(given, WINSTON_LEVEL) : undefined;
     if (typeof named === "string") {
-      if (this.#accepts(named)) this.#winstonRecord(given as WinstonRecord, named);
+      if (this.#accepts(named)) this.#winstonRecord(given as Fields, named);
       return;
     }
     if (!isRecord(given)) {
@@ -3120,7 +3082,7 @@ class HostStream {
   }
 
   /** A record of winston's is sent as the text that its format made; where a format fails, as what it was given. */
-  #winstonRecord(given: WinstonRecord, named: string): void {
+  #winstonRecord(given: Fields, named: string): void {
     const { format } = this.stream;
     const level = levelOf(named) ?? "info";
     const at = timeOf(read(given, "timestamp")) ?? Date.now();

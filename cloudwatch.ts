@@ -374,7 +374,7 @@ class Reporter {
 
   /** From now on, it is known what the logger's own doings print. */
   watchPrinting(): void {
-    this.#quiet ??= new (builtin("node:async_hooks").AsyncLocalStorage)();
+    this.#quiet ??= new (process.getBuiltinModule("node:async_hooks").AsyncLocalStorage)();
   }
 
   get isPrinting(): boolean {
@@ -529,7 +529,7 @@ export class CloudwatchLogger {
    * too. Returns what the callback returns.
    */
   withFields<T>(fields: object, callback: () => T): T {
-    this.#scope ??= new (builtin("node:async_hooks").AsyncLocalStorage)();
+    this.#scope ??= new (process.getBuiltinModule("node:async_hooks").AsyncLocalStorage)();
     return this.#scope.run(fieldsOf(this.#scope.getStore(), objectOf(fields)), callback);
   }
 
@@ -982,7 +982,7 @@ function liftError(draft: Draft, walk: Walk): void {
 /** As `console.log` prints values. */
 function printed(values: unknown[], walk: Walk): string {
   const readable = values.map((value) => (walk.redaction !== undefined && isObject(value) ? walk.copy(value) : value));
-  const text = attempt(() => builtin("node:util").format(...readable), undefined);
+  const text = attempt(() => process.getBuiltinModule("node:util").format(...readable), undefined);
   return text ?? values.map((value) => toText(value, walk)).join(" ");
 }
 
@@ -1174,7 +1174,7 @@ class Walk {
 
   /** Makes the values of an object of our own plain data. */
   plain(fields: Fields, place?: Place): Fields {
-    for (const name in fields) {
+    for (const name of Object.keys(fields)) {
       const value = fields[name];
       const plain = this.#left < 0 ? undefined : this.member(value, name, place);
       this.#spend(name.length + 3);
@@ -2561,7 +2561,7 @@ async function loadSdk(): Promise<typeof Sdk> {
   } catch (error) {
     try {
       // Jest knows no import(), and under jsdom its require() takes what is for browsers. Node's own is behind its Module.
-      const module = builtin("node:module");
+      const module = process.getBuiltinModule("node:module");
       const { createRequire = module.createRequire } = Object.getPrototypeOf(module) as Partial<typeof module>;
       if (typeof __filename === "string")
         return createRequire(__filename)("@aws-sdk/client-cloudwatch-logs") as typeof Sdk;
@@ -2578,7 +2578,7 @@ async function loadSdk(): Promise<typeof Sdk> {
 
 /** Sockets that do not keep the process alive: how long its end waits for them is up to `closeTimeoutMs`. */
 function newAgents(): object {
-  const [http, https] = [builtin("node:http"), builtin("node:https")];
+  const [http, https] = [process.getBuiltinModule("node:http"), process.getBuiltinModule("node:https")];
   // A proxy of the environment, where Node.js is told to use one.
   const { proxyEnv } = (http.globalAgent as { options?: { proxyEnv?: unknown } }).options ?? {};
   const options = { keepAlive: true, ...(proxyEnv !== undefined && { proxyEnv }) } as object;
@@ -2604,9 +2604,9 @@ type SocketMethod = (...given: unknown[]) => unknown;
 /** Off the main thread. Level 1 makes logs five times smaller; level 6 six times, at three times the cost. */
 function gzip(body: Uint8Array): Promise<Uint8Array> {
   return new Promise((resolve, reject) => {
-    builtin("node:zlib").gzip(body, { level: 1 }, (error, zipped) =>
-      error === null ? resolve(zipped) : reject(error),
-    );
+    process
+      .getBuiltinModule("node:zlib")
+      .gzip(body, { level: 1 }, (error, zipped) => (error === null ? resolve(zipped) : reject(error)));
   });
 }
 
@@ -2643,8 +2643,8 @@ interface Leftover {
 }
 
 class Spool {
-  readonly #fs = builtin("node:fs");
-  readonly #path = builtin("node:path");
+  readonly #fs = process.getBuiltinModule("node:fs");
+  readonly #path = process.getBuiltinModule("node:path");
   readonly #directory: string;
   readonly #logGroupName: string;
   /** What a page of leftovers may have, as the service counts. */
@@ -2661,7 +2661,7 @@ class Spool {
 
   constructor(directory: string, logGroupName: string, maxBytes: number, reporter: Reporter) {
     const bootId = () => this.#fs.readFileSync("/proc/sys/kernel/random/boot_id", "utf8");
-    const kernel = attempt(bootId, builtin("node:os").hostname());
+    const kernel = attempt(bootId, process.getBuiltinModule("node:os").hostname());
     this.#directory = directory;
     this.#logGroupName = logGroupName;
     this.#maxBytes = maxBytes;
@@ -2784,7 +2784,7 @@ class Spool {
     }
     const name = this.#prefix + randomDigits(8);
     const home = this.#path.join(this.#directory, name);
-    this.#server = builtin("node:net").createServer((connection) => connection.destroy());
+    this.#server = process.getBuiltinModule("node:net").createServer((connection) => connection.destroy());
     this.#server.on("error", (error) => {
       // Without its lock the directory would look like a dead process's.
       this.#home = undefined;
@@ -2796,8 +2796,8 @@ class Spool {
     this.#fs.mkdirSync(home, { mode: 0o700 });
     this.#home = home;
     const beat = () => attempt(() => this.#fs.utimesSync(home, new Date(), new Date()), undefined);
-    const heartbeat = builtin("node:timers").setInterval(beat, HEARTBEAT_MS).unref();
-    this.#heartbeat = () => builtin("node:timers").clearInterval(heartbeat);
+    const heartbeat = process.getBuiltinModule("node:timers").setInterval(beat, HEARTBEAT_MS).unref();
+    this.#heartbeat = () => process.getBuiltinModule("node:timers").clearInterval(heartbeat);
     return home;
   }
 
@@ -2812,7 +2812,7 @@ class Spool {
       return Date.now() - stats.mtimeMs < FOREIGN_TIMEOUT_MS;
     }
     return await new Promise((resolve) => {
-      const connection = builtin("node:net").connect(this.#socketOf(owner));
+      const connection = process.getBuiltinModule("node:net").connect(this.#socketOf(owner));
       connection.once("connect", () => resolve(true));
       connection.once("error", ({ code }: AnyError) => resolve(code !== "ECONNREFUSED" && code !== "ENOENT"));
       connection.once("close", () => connection.destroy());
@@ -2933,9 +2933,9 @@ function portionsOf(events: LogEvent[], maxBytes: number): LogEvent[][] {
 
 /** Node's own recursion does not end where a file system takes no directories. */
 function makeDirectory(path: string): void {
-  const fs = builtin("node:fs");
+  const fs = process.getBuiltinModule("node:fs");
   if (fs.existsSync(path)) return;
-  makeDirectory(builtin("node:path").dirname(path));
+  makeDirectory(process.getBuiltinModule("node:path").dirname(path));
   try {
     fs.mkdirSync(path, { mode: 0o700 });
   } catch (error) {
@@ -2981,7 +2981,7 @@ class HostStream {
   readonly #core: Core;
   readonly #context: () => Fields | undefined;
   readonly #finish: () => Promise<unknown>;
-  readonly #decoder = new (builtin("node:string_decoder").StringDecoder)("utf8");
+  readonly #decoder = new (process.getBuiltinModule("node:string_decoder").StringDecoder)("utf8");
   #line = "";
   #winston: WinstonTransport | undefined;
   /** Whoever pipes heeds backpressure, so it may wait for room; other hosts only buffer without bound. */
@@ -2992,7 +2992,7 @@ class HostStream {
     this.#context = context;
     this.#finish = finish;
     this.#mayWait = mayWait;
-    const stream = new (builtin("node:stream").Writable)({
+    const stream = new (process.getBuiltinModule("node:stream").Writable)({
       objectMode: true,
       decodeStrings: false,
       write: (chunk, _encoding, callback) => this.#write(chunk, callback),
@@ -3228,7 +3228,8 @@ function validate(logGroupName: unknown, options: CloudwatchLoggerOptions): Sett
     refuse(RangeError, "maxEventBytes", `must be at most ${rule}`, settings.maxEventBytes);
   if (maxQueueBytes < maxBatchBytes) refuse(RangeError, "maxQueueBytes", `must be at least ${rule}`, maxQueueBytes);
   // A program may change its working directory, and its options.
-  if (spoolDirectory !== undefined) settings.spoolDirectory = builtin("node:path").resolve(spoolDirectory);
+  if (spoolDirectory !== undefined)
+    settings.spoolDirectory = process.getBuiltinModule("node:path").resolve(spoolDirectory);
   if (typeof fields === "object") settings.fields = fieldsOf(fields);
   return settings;
 }
@@ -3249,7 +3250,7 @@ function refuse(Kind: new (text: string) => Error, name: string, rule: string, v
 }
 
 function show(value: unknown): string {
-  const inspected = () => builtin("node:util").inspect(value, { depth: 1, breakLength: Infinity });
+  const inspected = () => process.getBuiltinModule("node:util").inspect(value, { depth: 1, breakLength: Infinity });
   return attempt(typeof value === "string" ? () => JSON.stringify(value) : inspected, "a hostile value").slice(0, 200);
 }
 
@@ -3281,12 +3282,12 @@ function isEntity({ keyAttributes = {}, attributes = {} }: NonNullable<Cloudwatc
 }
 
 function isSpoolPath(path: string): boolean {
-  const { length } = Buffer.from(builtin("node:path").resolve(path));
+  const { length } = Buffer.from(process.getBuiltinModule("node:path").resolve(path));
   return path !== "" && (process.platform === "win32" || length <= MAX_SOCKET_PATH_BYTES - OWNER_NAME_BYTES);
 }
 
 function isSignals(names: unknown): boolean {
-  const { signals } = builtin("node:os").constants;
+  const { signals } = process.getBuiltinModule("node:os").constants;
   return Array.isArray(names) && names.every((name: string) => !/^SIG(KILL|STOP)$/.test(name) && hasOwn(signals, name));
 }
 
@@ -3310,11 +3311,11 @@ function levelNamed(name: unknown): Level | undefined {
 /** Fills in what is known when the logger is made; `{date}` stays. */
 function fillName(template: string, madeAt: number): string {
   const micros = () => String(process.hrtime()[1] % 1_000).padStart(3, "0");
-  const { basename, parse } = builtin("node:path");
+  const { basename, parse } = process.getBuiltinModule("node:path");
   const values: Record<string, () => string> = {
     timestamp: () => new Date(madeAt).toISOString().replace(/\D/g, "") + micros(),
     random: () => randomDigits(3),
-    hostname: () => builtin("node:os").hostname(),
+    hostname: () => process.getBuiltinModule("node:os").hostname(),
     pid: () => String(process.pid),
     program: () => parse(basename(process.argv[1] ?? "node")).name,
   };
@@ -3328,39 +3329,18 @@ function randomDigits(count: number): string {
   return String(Math.floor(Math.random() * 10 ** count)).padStart(count, "0");
 }
 
-/** Node's modules that are used. */
-interface Builtins {
-  "node:async_hooks": typeof import("node:async_hooks");
-  "node:fs": typeof import("node:fs");
-  "node:http": typeof import("node:http");
-  "node:https": typeof import("node:https");
-  "node:module": typeof import("node:module");
-  "node:net": typeof import("node:net");
-  "node:os": typeof import("node:os");
-  "node:path": typeof import("node:path");
-  "node:stream": typeof import("node:stream");
-  "node:string_decoder": typeof import("node:string_decoder");
-  "node:timers": typeof import("node:timers");
-  "node:util": typeof import("node:util");
-  "node:zlib": typeof import("node:zlib");
-}
-
 /**
- * A module of Node's when it is needed: to import them all would take longer than everything else in this file. No bundler
- * and no test runner changes this call, which Node.js has since 20.16.
+ * Node's modules come when they are needed: to import them all would take longer than everything else in this file. No
+ * bundler and no test runner changes `process.getBuiltinModule`, which Node.js has since 20.16.
  */
-function builtin<Name extends keyof Builtins>(name: Name): Builtins[Name] {
-  return (process as unknown as { getBuiltinModule(name: Name): Builtins[Name] }).getBuiltinModule(name);
-}
-
-const types = () => builtin("node:util").types;
+const types = () => process.getBuiltinModule("node:util").types;
 
 /**
  * A timer of Node's, whatever a test runner has made of the global ones; returns what stops it. One that has fired is left
  * alone: some mocks would stop another in its place.
  */
 function startTimer(action: () => void, ms: number, keepsAlive = false): Stop {
-  const { setTimeout, clearTimeout } = builtin("node:timers");
+  const { setTimeout, clearTimeout } = process.getBuiltinModule("node:timers");
   let timer: NodeJS.Timeout | undefined = setTimeout(
     () => {
       timer = undefined;
@@ -3561,7 +3541,7 @@ function writeStderr(text: string, ms: number): number {
   attempt(() => process.stderr, undefined);
   for (let at = 0; at < bytes.length && left > 0; ) {
     try {
-      at += builtin("node:fs").writeSync(2, bytes, at);
+      at += process.getBuiltinModule("node:fs").writeSync(2, bytes, at);
     } catch (error) {
       if (anyError(error).code !== "EAGAIN") return left;
       // The reader needs a moment. A clock may stand still: tries are counted.
@@ -3661,7 +3641,7 @@ function raise(signal: NodeJS.Signals): void {
   process.off(signal, onSignal);
   if (process.listeners(signal).some((listener) => IS_CWLOGGER in listener)) return;
   // The kernel does not let pid 1 end by a signal.
-  if (process.pid === 1) process.exit(128 + builtin("node:os").constants.signals[signal]);
+  if (process.pid === 1) process.exit(128 + process.getBuiltinModule("node:os").constants.signals[signal]);
   process.kill(process.pid, signal);
 }
 

@@ -36,7 +36,7 @@ Calls made to AWS, and the policy they need
 Rooms
   2 imports · 3 limits and pauses · 4 types, options and their defaults · 5 errors and reports · 6 CloudwatchLogger ·
   7 format: what was logged → plain data → text, redaction · 8 size: truncate, split · 9 queue: pages, batches, flush, close ·
-  10 sender: the SDK, errors, pauses, creation, gzip · 11 spool: crash safety · 12 stream: pino, winston, bunyan, pipes ·
+  10 sender: the SDK, log streams, errors, pauses, gzip · 11 spool: crash safety · 12 stream: pino, winston, bunyan, pipes ·
   13 utilities: rules of the options, safe reading, printing, the end of the process · 14 licence
 */
 

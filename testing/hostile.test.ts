@@ -1052,7 +1052,7 @@ describe("cost: waiting batches", () => {
       );
     }
     const kept = retained() - before;
-    assert.ok(kept < 40 * MB, `${kept} bytes are kept`);
+    assert.ok(kept < 24 * MB, `${kept} bytes are kept`);
     await logger.close(0);
   });
 

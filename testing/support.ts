@@ -45,6 +45,8 @@ export class VirtualTime {
   clockErrorMs = 0;
   /** Called whenever time has passed. */
   onStep: () => void = () => {};
+  /** How many timers have run. */
+  fired = 0;
   /** Requests that the service never answers; those may take time. */
   hanging = 0;
   #now: number;
@@ -123,10 +125,10 @@ export class VirtualTime {
       if (timer === undefined) break;
       if (timer.everyMs === undefined) this.#timers.delete(id);
       else timer.at += timer.everyMs;
+      this.fired++;
       timer.run();
     }
     this.onStep();
-    await this.settle();
   }
 
   /** Lets time pass until a promise has an outcome. */

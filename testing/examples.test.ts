@@ -2,12 +2,12 @@
  * The recipes of examples/ that are more than a host of `stream()` (those are in hosts.test.ts): each program as it
  * stands, in a process of its own, with the built package, against the local service.
  *
- * The libraries come from examples/node_modules, which `npm ci` makes when one is missing.
+ * The libraries come from examples/node_modules.
  */
 import assert from "node:assert/strict";
 import { type ExecFileOptions, execFile, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { cp, mkdir, mkdtemp, realpath, rm, symlink } from "node:fs/promises";
 import { createServer, request } from "node:http";
 import { type AddressInfo, connect, type Socket } from "node:net";
@@ -17,6 +17,7 @@ import { after, before, describe, it, type TestContext } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { CloudwatchLogger, type CloudwatchLoggerOptions } from "../cloudwatch.ts";
+import "./libraries.ts";
 import { LocalCloudWatchLogs, type LocalCloudWatchLogsOptions } from "./local-cloudwatch.ts";
 import { type Ended, Program } from "./support.ts";
 
@@ -37,7 +38,6 @@ let project = "";
 before(async () => {
   temporary = await realpath(await mkdtemp(join(tmpdir(), "cwlogger-examples-")));
   project = join(temporary, "examples");
-  await installLibraries();
   await buildPackage();
   await makeProject();
 });
@@ -351,14 +351,6 @@ it("each program has a line in examples/README.md, and a test here or in hosts.t
 });
 
 // ── Helpers ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-async function installLibraries(): Promise<void> {
-  const { dependencies } = JSON.parse(readFileSync(join(EXAMPLES, "package.json"), "utf8"));
-  const isThere = (name: string) => existsSync(join(EXAMPLES, "node_modules", name, "package.json"));
-  if (Object.keys(dependencies).every(isThere)) return;
-  console.log("examples/node_modules is not complete: npm ci --prefix examples");
-  await command("npm", ["ci", "--prefix", EXAMPLES]);
-}
 
 /** Such as `"tslog 4.9.3"`. */
 function versionOf(name: string): string {

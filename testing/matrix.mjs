@@ -76,9 +76,16 @@ const running = `node@${process.versions.node.split(".")[0]}`;
 const wanted = positionals.length > 0 ? positionals : known;
 const names = values.others ? wanted.filter((name) => name !== running) : wanted;
 
-if (names.some((name) => VERSIONS[name] || name === "strip")) await installRuntimes();
-await mustRun([process.execPath, "build.mjs"], root);
-if (names.some((name) => !name.startsWith("node@"))) await installEnvironments();
+const needed = Object.keys(VERSIONS).filter(
+  (name) => names.includes(name) || (name.startsWith("node@") && names.includes("strip")),
+);
+const hasEnvironments = names.some((name) => !name.startsWith("node@"));
+await Promise.all([
+  needed.length > 0 && installRuntimes(),
+  hasEnvironments && installEnvironments(),
+  mustRun([process.execPath, "build.mjs"], root),
+]);
+if (hasEnvironments) makeProjects();
 const { LocalCloudWatchLogs } = await import(pathToFileURL(join(root, "dist/testing.mjs")));
 const service = await LocalCloudWatchLogs.start();
 
@@ -104,14 +111,17 @@ console.log(`\n${table.join("\n")}`);
 
 // ── Runtimes ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** Each Node.js by an alias, for they are versions of one package. */
+/** Those that are needed, and what there is. Each Node.js by an alias, for they are versions of one package. */
 async function installRuntimes() {
   const platform = process.platform === "win32" ? "win" : process.platform;
+  const isThere = (name) => fs.existsSync(join(runtimes, "node_modules", name.replace("@", "")));
   const dependencies = Object.fromEntries(
-    Object.entries(VERSIONS).map(([name, version]) => [
-      name.replace("@", ""),
-      name.startsWith("node@") ? `npm:node-${platform}-${process.arch}@${version}` : version,
-    ]),
+    Object.entries(VERSIONS)
+      .filter(([name]) => needed.includes(name) || isThere(name))
+      .map(([name, version]) => [
+        name.replace("@", ""),
+        name.startsWith("node@") ? `npm:node-${platform}-${process.arch}@${version}` : version,
+      ]),
   );
   fs.mkdirSync(runtimes, { recursive: true });
   fs.writeFileSync(join(runtimes, "package.json"), JSON.stringify({ private: true, dependencies }));
@@ -162,15 +172,19 @@ async function count({ command, env }) {
 
 // ── Environments ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** What npm has installed stays until the lockfile changes. The package and the copied file are as new as the build. */
+/** What npm has installed stays until the lockfile changes. */
 async function installEnvironments() {
-  const modules = join(environments, "node_modules");
   const isQuick = names.every((name) => VERSIONS[name] || QUICK.includes(name));
   const timeOf = (file) => fs.statSync(join(environments, file), { throwIfNoEntry: false })?.mtimeMs ?? 0;
   const isOld = timeOf("node_modules/.package-lock.json") < timeOf("package-lock.json");
-  if (isOld || !fs.existsSync(join(modules, isQuick ? "jest" : "vitest"))) {
+  if (isOld || !fs.existsSync(join(environments, "node_modules", isQuick ? "jest" : "vitest"))) {
     await mustRun([...npm(process.execPath), "ci", ...(isQuick ? ["--omit=dev"] : []), ...NPM_FLAGS], environments);
   }
+}
+
+/** The package and the copied file in them are as new as the build. */
+function makeProjects() {
+  const modules = join(environments, "node_modules");
   const filter = (path) => basename(path) !== "node_modules";
   const copy = (from, to) => fs.cpSync(from, to, { recursive: true, filter });
   const link = (from, to) => {

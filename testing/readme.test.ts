@@ -3,7 +3,7 @@
  * are compared with the code, and their links lead somewhere. How they say it is nobody's business here.
  *
  * A comment `// {"level":…}` in a program is an event that it logs; `…` stands for more. The libraries come from
- * examples/node_modules, which `npm ci` makes when it is missing.
+ * examples/node_modules.
  */
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
@@ -18,6 +18,7 @@ import { runInNewContext } from "node:vm";
 import { CloudWatchLogsClient, FilterLogEventsCommand } from "@aws-sdk/client-cloudwatch-logs";
 import { transformSync } from "esbuild";
 import { CloudwatchLogger, type CloudwatchLoggerError, type CloudwatchLoggerOptions, LIMITS } from "../cloudwatch.ts";
+import "./libraries.ts";
 import { LocalCloudWatchLogs } from "./local-cloudwatch.ts";
 import { Program } from "./support.ts";
 
@@ -43,9 +44,6 @@ let project = "";
 before(async () => {
   temporary = await realpath(await mkdtemp(join(tmpdir(), "cwlogger-readme-")));
   project = join(temporary, "project");
-  if (!existsSync(join(EXAMPLES, "node_modules", ".package-lock.json"))) {
-    await command("npm", "ci", "--prefix", EXAMPLES);
-  }
   await buildPackage();
   await makeProject();
 });

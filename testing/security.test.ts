@@ -179,7 +179,7 @@ describe("prototype keys", () => {
 
 // ── Secrets ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-describe("secrets", () => {
+describe("secrets", { concurrency: 10 }, () => {
   /** What AWS answers to a wrong signature: it quotes all that was signed. */
   const quoting = [
     "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key.",
@@ -533,15 +533,15 @@ describe("hostile values neither hang nor throw", () => {
     "an array with a length of four billion": () => Object.assign([], { length: 2 ** 32 - 1 }),
     "a sparse array": () => Object.assign([], { 4000000000: 1 }),
     "a proxy of an array without end": () => endless,
-    "a typed array of 200 MB": () => new Uint8Array(200_000_000),
+    "a typed array of 50 MB": () => new Uint8Array(50_000_000),
     "an array-like": () => ({ length: 2 ** 53 - 1, 0: "a" }),
-    "a set and a map of a million": () => ({
-      set: new Set(range(1_000_000)),
-      map: new Map(range(1_000_000).map((n) => [n, n])),
+    "a set and a map of 250,000": () => ({
+      set: new Set(range(250_000)),
+      map: new Map(range(250_000).map((n) => [n, n])),
     }),
-    "a string of 100 MB": () => "x".repeat(100_000_000),
-    "100 MB of control characters": () => "\u0001".repeat(100_000_000),
-    "100 MB of quotes in a field": () => ({ field: '"'.repeat(100_000_000) }),
+    "a string of 10 MB": () => "x".repeat(10_000_000),
+    "10 MB of control characters": () => "\u0001".repeat(10_000_000),
+    "10 MB of quotes in a field": () => ({ field: '"'.repeat(10_000_000) }),
     "a hundred thousand levels": () => deep(100_000),
     "a chain of 50,000 causes": () => errors(50_000),
     "an error with shared causes": () =>
@@ -601,20 +601,23 @@ describe("hostile values neither hang nor throw", () => {
           new CloudwatchLogger(GROUP, {
             ...options,
             // Whatever is larger is broken off.
-            maxQueueBytes: 4_194_304,
+            maxQueueBytes: 2 ** 20,
+            maxBatchBytes: 2 ** 18,
             client: recorder(sent),
             onLoss: (loss) => losses.push(loss),
           }),
       );
-      const from = performance.now();
+      const from = process.cpuUsage();
       for (const logger of loggers) {
-        logger.info(make(logger));
-        logger.info("as a field", { value: make(logger) });
+        const value = make(logger);
+        logger.info(value);
+        logger.info("as a field", { value });
         conserved(logger.stats());
       }
-      const ms = performance.now() - from;
+      const { user, system } = process.cpuUsage(from);
+      const ms = (user + system) / 1_000;
       // Six times a walk that is cut off at the size of the queue.
-      assert.ok(ms < 30_000, `it took ${ms} ms`);
+      assert.ok(ms < 7_500, `it took ${ms} ms of processor time`);
       for (const logger of loggers) {
         const stats = conserved(await logger.close());
         assert.equal(stats.pending, 0);

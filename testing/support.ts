@@ -21,7 +21,9 @@ const PATIENT_MS = 10_000;
 
 const nodeTimers = createRequire(import.meta.url)("node:timers") as typeof import("node:timers");
 const RealDate = globalThis.Date;
-const realSetTimeout = globalThis.setTimeout;
+const realTimers = { setTimeout, clearTimeout, setInterval, clearInterval };
+const realSetTimeout = realTimers.setTimeout;
+const realSend = CloudWatchLogsClient.prototype.send;
 const realNow = performance.now.bind(performance);
 
 // ── Virtual time ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -43,6 +45,8 @@ export class VirtualTime {
   clockErrorMs = 0;
   /** Called whenever time has passed. */
   onStep: () => void = () => {};
+  /** How many timers have run. */
+  fired = 0;
   /** Requests that the service never answers; those may take time. */
   hanging = 0;
   #now: number;
@@ -61,7 +65,6 @@ export class VirtualTime {
         return time.now + time.clockErrorMs;
       }
     }
-    const real = { setTimeout, clearTimeout, setInterval, clearInterval };
     const virtual = {
       setTimeout: (run: (...values: unknown[]) => void, ms = 1, ...values: unknown[]) =>
         this.#start(() => run(...values), ms),
@@ -75,24 +78,24 @@ export class VirtualTime {
     Object.assign(nodeTimers, virtual);
     syncBuiltinESMExports();
     Object.defineProperty(performance, "now", { configurable: true, value: () => time.now - now });
-    const { send } = CloudWatchLogsClient.prototype;
     CloudWatchLogsClient.prototype.send = async function (this: unknown, ...values: unknown[]) {
       time.#sending++;
       try {
-        return await Reflect.apply(send, this, values);
+        return await Reflect.apply(realSend, this, values);
       } catch (error) {
         if ((error as Error).name === "AbortError" && time.hanging > 0) time.hanging--;
         throw error;
       } finally {
         time.#sending--;
       }
-    } as typeof send;
+    } as typeof realSend;
     t.after(() => {
-      Object.assign(globalThis, real, { Date: RealDate });
-      Object.assign(nodeTimers, real);
+      // A test may have had several: not what was there before this one, but the real ones.
+      Object.assign(globalThis, realTimers, { Date: RealDate });
+      Object.assign(nodeTimers, realTimers);
       syncBuiltinESMExports();
       Reflect.deleteProperty(performance, "now");
-      CloudWatchLogsClient.prototype.send = send;
+      CloudWatchLogsClient.prototype.send = realSend;
     });
   }
 
@@ -122,10 +125,10 @@ export class VirtualTime {
       if (timer === undefined) break;
       if (timer.everyMs === undefined) this.#timers.delete(id);
       else timer.at += timer.everyMs;
+      this.fired++;
       timer.run();
     }
     this.onStep();
-    await this.settle();
   }
 
   /** Lets time pass until a promise has an outcome. */

@@ -722,8 +722,10 @@ class Core {
     const gapNotice = this.#gapNotice;
     await this.queue.flushed(deadline.passed, isEnding);
     // The notice of a gap is covered: there is room for it now.
-    await Promise.race([gapNotice, deadline.passed]);
-    if (gapNotice !== undefined) await this.queue.flushed(deadline.passed, isEnding);
+    if (gapNotice !== undefined) {
+      await Promise.race([gapNotice, deadline.passed]);
+      await this.queue.flushed(deadline.passed, isEnding);
+    }
     deadline.clear();
     this.reporter.tellNow();
     return this.queue.stats();

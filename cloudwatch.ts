@@ -510,10 +510,12 @@ export class CloudwatchLogger {
   /** `log(level, message, …)`, or `log({ level, message, … })`. Where the first value is no level, the same as `info`. */
   log(first?: unknown, ...rest: unknown[]): void {
     const level = rest.length > 0 ? levelNamed(first) : undefined;
-    const inside = isRecord(first) ? levelNamed(read(first, "level")) : undefined;
+    const own = level === undefined && isRecord(first) ? fieldsOf(first) : {};
+    const inside = levelNamed(own["level"]);
+    if (inside !== undefined) delete own["level"];
     if (level !== undefined) this.#log(level, rest[0], rest.slice(1));
     else if (inside === undefined) this.#log("info", first, rest);
-    else this.#log(inside, fieldsOf(first as object, { level: undefined }), rest);
+    else this.#log(inside, own, rest);
   }
 
   /** A logger with more fields and, if given, a threshold of its own; same queue, log stream and lifecycle. */
@@ -673,7 +675,7 @@ class Core {
   constructor(logGroupName: string | null, settings: Settings) {
     const { format, redact } = settings;
     this.reporter = new Reporter(settings);
-    this.signals = settings.closeOnSignals;
+    this.signals = [...settings.closeOnSignals];
     this.wantsCaller = typeof format === "string" && format.includes("{caller}");
     this.maxLineLength = settings.maxQueueBytes;
     this.#settings = settings;
@@ -801,7 +803,9 @@ class Core {
     } finally {
       this.#nested--;
     }
-    if (typeof fit === "string") queue.offer(level, timestamp, fit);
+    // What was read may have closed the logger.
+    if (!queue.takes(origin === "notice")) this.dropClosed(timestamp);
+    else if (typeof fit === "string") queue.offer(level, timestamp, fit);
     else if ("texts" in fit) queue.offerAll(level, timestamp, fit.texts);
     else if ("count" in fit) queue.refuse(fit.count, timestamp);
     else this.#dropOversize(origin, timestamp, fit);
@@ -983,7 +987,10 @@ function liftError(draft: Draft, walk: Walk): void {
 
 /** As `console.log` prints values. */
 function printed(values: unknown[], walk: Walk): string {
-  const readable = values.map((value) => (walk.redaction !== undefined && isObject(value) ? walk.copy(value) : value));
+  const readable =
+    walk.redaction === undefined
+      ? values
+      : values.map((value) => walk.forPrinting().copy(value, isError(value) ? "error" : undefined));
   const text = attempt(() => process.getBuiltinModule("node:util").format(...readable), undefined);
   return text ?? values.map((value) => toText(value, walk)).join(" ");
 }
@@ -994,11 +1001,15 @@ function toText(value: unknown, walk: Walk): string {
   if (typeof value === "function") return attempt(() => `[Function: ${value.name}]`, "[Function]");
   if (!isObject(value)) return String(value);
   if (isBytes(value)) {
-    walk.expect(value.byteLength);
+    walk.expect(attempt(() => value.byteLength, 0));
     return attempt(() => asBuffer(value).toString(), "[unreadable]");
   }
   const plain = walk.member(value, "message");
-  return typeof plain === "string" ? plain : stringify(plain);
+  const text = typeof plain === "string" ? plain : stringify(plain);
+  // What has nothing to copy may have something to show.
+  return text === "{}" && walk.redaction === undefined
+    ? attempt(() => process.getBuiltinModule("node:util").inspect(value), text)
+    : text;
 }
 
 /** JSON of plain data, which is too large where that has no room in a string. */
@@ -1018,6 +1029,11 @@ function toJson({ level, message, error, fields }: Draft, walk: Walk): JsonEvent
 
 /** CloudWatch Logs discovers 200 fields of an event: the error comes before those of the program. */
 function jsonText({ level, message, error, fields }: JsonEvent): string {
+  // The engine puts names like "404" first.
+  for (const name in fields) {
+    if (!/^\d/.test(name)) break;
+    return `${stringify({ level, message, error }).slice(0, -1)},${stringify(fields).slice(1)}`;
+  }
   return stringify(error === undefined ? { level, message, ...fields } : { level, message, error, ...fields });
 }
 
@@ -1049,14 +1065,15 @@ function compileFormat(format: Settings["format"]): Format | undefined {
       level,
       message: walk.hides("message") ? REDACTED : message,
       // As they are, for it may want a Date.
-      fields: isOpen ? { ...fields } : walk.plain(fields),
+      fields: isOpen ? { ...fields } : walk.plain({ ...fields }),
       ...(error !== undefined && { error: isOpen ? error : walk.member(error, "error") }),
     });
   };
 }
 
 /** How people read events on a console. */
-const PEOPLES_FORMAT = templateFormat("{clock} {level} {message}");
+const TEXT_FORMAT = templateFormat("{level} {message}");
+const PEOPLES_FORMAT: Format = (draft, walk) => `${clockTime(draft.timestamp)} ${TEXT_FORMAT(draft, walk)}`;
 
 /** A template without `{message}` is a prefix; fields that it does not name follow as JSON. */
 function templateFormat(template: string): Format {
@@ -1068,13 +1085,12 @@ function templateFormat(template: string): Format {
     const rest = { ...fields };
     const fill = (name: string): string => {
       if (name === "timestamp") return new Date(timestamp).toISOString();
-      if (name === "clock") return clockTime(timestamp);
       if (name === "level") return LEVEL_NAMES[level];
       if (name === "caller") return draft.caller;
       if (name === "message") return messageWithError(draft, walk);
       delete rest[name];
-      const value = hasOwn(fields, name) ? fields[name] : "";
-      return typeof value === "string" ? value : stringify(value ?? "");
+      const value = (hasOwn(fields, name) ? fields[name] : undefined) ?? "";
+      return typeof value === "string" ? value : stringify(value);
     };
     const text = pieces.map((piece, index) => (index % 2 === 0 ? piece : fill(piece))).join("");
     const others = stringify(rest);
@@ -1089,15 +1105,16 @@ function messageWithError({ message = "", error }: Draft, walk: Walk): string {
   const plain = walk.member(error, "error");
   if (!isObject(plain)) return `${said} ${String(plain)}`;
   const { name, message: own, stack, ...rest } = plain as Fields;
-  const trace = typeof stack === "string" ? stack : `${name}: ${own}`;
-  const text = trace.includes(said) ? trace : `${said} ${trace}`;
+  const trace = typeof stack === "string" ? stack : `${toText(name, walk)}: ${toText(own, walk)}`;
+  const isTold = said === "" || (said === own && trace.includes(said));
+  const text = isTold ? trace : `${said} ${trace}`;
   return Object.keys(rest).length === 0 ? text : `${text} ${stringify(rest)}`;
 }
 
 /** Where a value is: in which object under which name, and where that one is. */
 interface Place {
   value: object;
-  name: string;
+  name: string | undefined;
   above: Place | undefined;
   depth: number;
 }
@@ -1108,7 +1125,10 @@ class Redaction {
   readonly #paths: string[][];
 
   constructor(redact: readonly string[]) {
-    const paths = redact.map((path) => path.replace(/\[(\w+|\*)\]/g, ".$1").split("."));
+    const given = redact.map((path) => path.replace(/\[(\w+|\*)\]/g, ".$1").split("."));
+    // An Error in the field err becomes error.
+    const lifted = given.filter(([first, second]) => first === "err" && second !== undefined);
+    const paths = [...given, ...lifted.map(([, ...rest]) => ["error", ...rest])];
     this.#names = new Set(paths.filter(({ length }) => length === 1).map(([name]) => name as string));
     this.#paths = paths.filter(({ length }) => length > 1);
   }
@@ -1117,7 +1137,7 @@ class Redaction {
     if (this.#names.has(name)) return true;
     const path = [name];
     for (let at = place; at !== undefined && this.#paths.length > 0; at = at.above)
-      if (at.name !== "") path.unshift(at.name);
+      if (at.name !== undefined) path.unshift(at.name);
     const isHidden = (names: string[]) =>
       names.length === path.length && names.every((given, index) => given === "*" || given === path[index]);
     return this.#paths.some(isHidden);
@@ -1164,6 +1184,11 @@ class Walk {
     return true;
   }
 
+  /** What is printed is shorter than what it is read from, and its beginning is of use. */
+  forPrinting(): Walk {
+    return new Walk(this.#left, true, this.redaction, this.#maxDepth);
+  }
+
   /** So many bytes are to come at least: what is too large is not begun. */
   expect(bytes: number): void {
     if (bytes > this.#left && !this.#keepsPart) throw TOO_LARGE;
@@ -1176,8 +1201,12 @@ class Walk {
 
   /** Makes the values of an object of our own plain data. */
   plain(fields: Fields, place?: Place): Fields {
+    // A copy has the symbols of its original, which only a printer sees.
+    if (this.redaction !== undefined)
+      for (const symbol of Object.getOwnPropertySymbols(fields)) Reflect.deleteProperty(fields, symbol);
     for (const name of Object.keys(fields)) {
       const value = fields[name];
+      if (value === undefined) continue;
       const plain = this.#left < 0 ? undefined : this.member(value, name, place);
       this.#spend(name.length + 3);
       if (plain !== value) fields[name] = plain;
@@ -1185,7 +1214,7 @@ class Walk {
     return fields;
   }
 
-  copy(value: unknown, name = "", place?: Place): unknown {
+  copy(value: unknown, name?: string, place?: Place): unknown {
     switch (typeof value) {
       case "string":
         this.#spend(value.length + 2);
@@ -1208,15 +1237,19 @@ class Walk {
     if (this.#left < 0 && !this.#keepsPart) throw TOO_LARGE;
   }
 
-  #copyObject(value: object, name: string, above: Place | undefined): unknown {
+  #copyObject(value: object, name: string | undefined, above: Place | undefined): unknown {
     const depth = above === undefined ? 1 : above.depth + 1;
-    if (depth > this.#maxDepth) return "[nested too deep]";
+    if (depth > this.#maxDepth) {
+      this.hasHidden = true;
+      return "[nested too deep]";
+    }
     for (let at = above; at !== undefined; at = at.above) if (at.value === value) return "[circular]";
     this.#spend(2);
     try {
       return this.#contents(value, { value, name, above, depth });
     } catch (error) {
       if (error === TOO_LARGE) throw error;
+      this.hasHidden = true;
       return unreadable(error);
     }
   }
@@ -1230,10 +1263,10 @@ class Walk {
     const isEndless = types().isTypedArray(value) && value.length > this.#left;
     const given = isEndless ? value.subarray(0, Math.max(0, this.#left)) : value;
     const { toJSON } = given as { toJSON?: unknown };
-    const json: unknown = typeof toJSON === "function" ? toJSON.call(given, place.name) : given;
+    const json: unknown = typeof toJSON === "function" ? toJSON.call(given, place.name ?? "") : given;
     if (json !== given) {
       // JSON has no word for an invalid date.
-      return json === null && types().isDate(value) ? String(value) : this.copy(json, place.name, place);
+      return json === null && types().isDate(value) ? String(value) : this.copy(json, undefined, place);
     }
     if (Array.isArray(given)) return this.#copyItems(given, place);
     if (types().isSet(given)) return this.#copyItems([...Set.prototype.values.call(given)], place);
@@ -1246,7 +1279,7 @@ class Walk {
     this.expect(2 * items.length);
     const target: unknown[] = [];
     for (let index = 0; index < items.length && this.#left >= 0; index++) {
-      this.#spend(2);
+      this.#spend(1);
       target.push(this.member(read(items, index), String(index), place));
     }
     return target;
@@ -1254,15 +1287,17 @@ class Walk {
 
   #copyMap(entries: [unknown, unknown][], place: Place): unknown {
     if (entries.every(([name]) => typeof name === "string")) return this.plain(Object.fromEntries(entries), place);
-    return entries.map(([name, value]) => [
-      this.copy(name, "", place),
-      typeof name === "string" ? this.member(value, name, place) : this.copy(value, "", place),
+    return entries.map(([name, value], index) => [
+      this.copy(name, undefined, place),
+      this.member(value, String(isObject(name) ? index : name), place),
     ]);
   }
 
   /** An Error, little of whose content is enumerable. */
   #copyError(error: Error, place: Place): Fields {
     const names = new Set(["name", "message", "stack", "cause", "errors", ...keysOf(error)]);
+    // It begins with the message.
+    if (this.hides("message", place)) names.delete("stack");
     const entries = [...names].map((name) => [name, read(error, name)]).filter(([, value]) => value !== undefined);
     return this.plain(Object.fromEntries(entries) as Fields, place);
   }
@@ -2999,11 +3034,18 @@ class HostStream {
       decodeStrings: false,
       write: (chunk, _encoding, callback) => this.#write(chunk, callback),
       final: (callback) => this.#end(callback),
+      // Where a source fails, pipeline() destroys what it pipes to: its last line is the most telling one.
+      destroy: (error, callback) => {
+        this.#mayWait = false;
+        this.#send([this.#line + this.#decoder.end()], () => callback(error));
+        this.#line = "";
+      },
     });
     const write = stream.write.bind(stream) as (...given: unknown[]) => boolean;
     this.stream = Object.assign(stream, {
       write: (chunk: unknown, ...rest: unknown[]): boolean => {
-        if (!stream.writableEnded && chunk !== null && chunk !== undefined) return write(chunk, ...rest);
+        if (!stream.writableEnded && !stream.destroyed && chunk !== null && chunk !== undefined)
+          return write(chunk, ...rest);
         core.dropClosed();
         const callback = rest[rest.length - 1];
         if (typeof callback === "function") void Promise.resolve().then(callback as () => void);
@@ -3032,7 +3074,7 @@ class HostStream {
       callback();
       return;
     }
-    const text = isBytes(chunk) ? this.#decoder.write(asBuffer(chunk)) : chunk;
+    const text = isBytes(chunk) ? attempt(() => this.#decoder.write(asBuffer(chunk)), "[unreadable]") : chunk;
     // Only what is new is searched, for a line may come in many pieces; one that nothing could hold is cut.
     const lines = text.split("\n");
     lines[0] = this.#line + lines[0];
@@ -3076,8 +3118,9 @@ class HostStream {
     // bunyan's raw records, and objects that morgan's or anybody's format gives.
     const { time, timestamp, level, msg, ...fields } = fieldsOf(given);
     const at = timeOf(time) ?? timeOf(timestamp);
-    // What is no time and no level is content.
-    if (at === undefined) Object.assign(fields, { time, timestamp });
+    // What is not taken for the time or the level is content.
+    if (timeOf(time) === undefined) Object.assign(fields, { time });
+    if (timeOf(time) !== undefined || at === undefined) Object.assign(fields, { timestamp });
     if (levelOf(level) === undefined) Object.assign(fields, { level });
     const [message, more] = msg === undefined ? [fields, []] : [msg, [fields]];
     this.#core.take("host", levelOf(level) ?? "info", at ?? Date.now(), message, more, this.#context());
@@ -3088,13 +3131,13 @@ class HostStream {
     const { format } = this.stream;
     const level = levelOf(named) ?? "info";
     const at = timeOf(read(given, "timestamp")) ?? Date.now();
-    let text = read(given, WINSTON_MESSAGE);
+    let record: object = given;
     try {
       if (format !== undefined) {
         const result = format.transform({ ...given }, format.options);
         // The format has sorted it out.
         if (!isObject(result)) return;
-        text = read(result, WINSTON_MESSAGE);
+        record = result;
       }
     } catch (failure) {
       this.#core.reportFailure(
@@ -3103,7 +3146,8 @@ class HostStream {
         failure,
       );
     }
-    const fields = fieldsOf(given);
+    const text = read(record, WINSTON_MESSAGE);
+    const fields = fieldsOf(record);
     delete fields["level"];
     if (typeof text === "string") this.#core.take("line", level, at, text);
     else this.#core.take("host", level, at, fields, [], this.#context());
@@ -3132,16 +3176,20 @@ function levelOf(level: unknown): Level | undefined {
 }
 
 const YEAR_2000_MS = 946_684_800_000;
+const YEAR_2100_MS = 4_102_444_800_000;
+/** As ISO 8601 and RFC 9110 begin; Date.parse takes "attempt 5" for a day in May. */
+const DATE = /^(\d{4}-\d\d-\d\d|[A-Z][a-z]{2},? )/;
 
 /** A plausible time, ms since the epoch, from a number (ms, or pino's seconds or nanoseconds), a date or its text. */
 function timeOf(time: unknown): number | undefined {
   let ms = Number.NaN;
   if (typeof time === "number") ms = time;
-  else if (typeof time === "string") ms = /^\d+$/.test(time) ? Number(time) : Date.parse(time);
+  else if (typeof time === "string") ms = /^\d+$/.test(time) ? Number(time) : DATE.test(time) ? Date.parse(time) : ms;
   else if (types().isDate(time)) ms = Date.prototype.getTime.call(time);
   if (ms < 1e11) ms *= 1_000;
   else if (ms > 1e17) ms /= 1e6;
-  return ms >= YEAR_2000_MS && ms < 8.64e15 ? Math.floor(ms) : undefined;
+  else if (ms > 1e14) ms /= 1e3;
+  return ms >= YEAR_2000_MS && ms < YEAR_2100_MS ? Math.floor(ms) : undefined;
 }
 
 // ══════════════════════════════════════════════ 13 · Utilities ══════════════════════════════════════════════
@@ -3244,8 +3292,10 @@ function check(name: string, value: unknown, [type, words, isValid]: Rule = RULE
 
 function refuse(Kind: new (text: string) => Error, name: string, rule: string, value: unknown): never {
   // Secrets may be in credentials, in a client, and in a URL.
-  const isSecret = name === "credentials" || name === "client";
-  const [address] = name === "endpoint" && typeof value === "string" ? value.split("?", 1) : [];
+  const isUnclear = name === "endpoint" && typeof value === "string" && /[?#].*@/s.test(value);
+  const isOdd = isObject(value) && !["tags", "entity", "redact", "closeOnSignals"].includes(name);
+  const isSecret = name === "credentials" || name === "client" || isOdd || isUnclear;
+  const [address] = name === "endpoint" && typeof value === "string" ? value.split(/[?#]/, 1) : [];
   const seen = address === undefined ? value : address.slice(address.lastIndexOf("@") + 1);
   const shown = isSecret ? `a value of type ${typeof value}` : show(seen);
   throw new Kind(`Cannot create CloudwatchLogger: "${name}" ${rule}, received ${shown}`);
@@ -3434,7 +3484,7 @@ function attempt<T, U>(action: () => T, otherwise: U): T | U {
 
 /** What a callback gave that is not awaited: a promise that rejects would end the process. */
 function ignore(result: unknown): void {
-  Promise.resolve(result).catch(() => {});
+  new Promise((resolve) => resolve(result)).catch(() => {});
 }
 
 function isObject(value: unknown): value is object {
@@ -3466,7 +3516,7 @@ function isRecord(value: unknown): value is object {
     if (Array.isArray(value) || ArrayBuffer.isView(value) || isError(value)) return false;
     const { isMap, isSet, isRegExp, isBoxedPrimitive, isPromise } = types();
     if ([isMap, isSet, isRegExp, isBoxedPrimitive, isPromise].some((is) => is(value))) return false;
-    return typeof (value as { toJSON?: unknown }).toJSON !== "function";
+    return typeof (value as { toJSON?: unknown }).toJSON !== "function" && keysOf(value).length > 0;
   };
   return attempt(() => isPlain(value) || hasContent(), false);
 }
@@ -3484,9 +3534,9 @@ function wellFormed(text: string): string {
 /** The name of the function that called the method that called `below`. */
 function callerName(below: (...args: never[]) => void): string {
   const holder: { stack?: string } = {};
-  Error.captureStackTrace?.(holder, below);
+  attempt(() => Error.captureStackTrace?.(holder, below), undefined);
   // Line 0 is the header, 1 the method, 2 its caller.
-  const line = String(holder.stack).split("\n")[2] ?? "";
+  const line = attempt(() => String(holder.stack), "").split("\n")[2] ?? "";
   return /^\s*at (?:async )?(?:new )?([^\s(]+) (?:\[as [^\]]+\] )?\(/.exec(line)?.[1] ?? "<anonymous>";
 }
 
@@ -3559,7 +3609,7 @@ const COLOURS: Record<Level, number> = { trace: 90, debug: 90, info: 36, warn: 3
 
 function print(level: Level, text: string, isColoured: boolean): void {
   const method = level === "fatal" ? "error" : level === "trace" ? "debug" : level;
-  const { isTTY } = method === "warn" || method === "error" ? process.stderr : process.stdout;
+  const isTTY = attempt(() => (method === "warn" || method === "error" ? process.stderr : process.stdout).isTTY, false);
   const name = LEVEL_NAMES[level];
   const isPlain = !isColoured || isTTY !== true || process.env["NO_COLOR"] !== undefined;
   const line = printable(text);

@@ -876,7 +876,7 @@ class Core {
     await this.queue.room(0);
     this.#gapNotice = undefined;
     const gap = this.queue.takeGap();
-    if (gap === undefined) return;
+    if (gap === undefined || !this.queue.takes(true)) return;
     const [from, to] = [new Date(gap.from).toISOString(), new Date(gap.to).toISOString()];
     const message = `${counted(gap.count)} dropped because the queue was full, from ${from} to ${to}`;
     this.take("notice", "warn", Date.now(), message, [{ dropped: gap.count, reason: gap.reason, from, to }]);
@@ -1548,7 +1548,14 @@ function chronological(ranges: Range[]): Range[] {
   const events: Range[] = [];
   for (const { page, from, to } of ranges)
     for (let index = from; index < to; index++) events.push({ page, from: index, to: index + 1 });
-  return events.sort((a, b) => (a.page.times[a.from] as number) - (b.page.times[b.from] as number));
+  events.sort((a, b) => (a.page.times[a.from] as number) - (b.page.times[b.from] as number));
+  const sorted: Range[] = [];
+  for (const event of events) {
+    const last = sorted[sorted.length - 1];
+    if (last?.page === event.page && last.to === event.from) last.to = event.to;
+    else sorted.push(event);
+  }
+  return sorted;
 }
 
 /** Some events of a batch, by their places in it. */
@@ -1758,8 +1765,9 @@ class Queue {
     this.#recoveryTimer?.();
     const cause = this.#sender.stop();
     this.#sealTail();
-    const ranges = this.#batches.splice(0).flatMap((batch) => batch.ranges);
-    if (this.#cursor !== undefined) ranges.push(...rangesFrom(this.#cursor, this.#waitingEvents).ranges);
+    const taken = this.#batches.splice(0).flatMap((batch) => batch.ranges);
+    const waiting = this.#cursor === undefined ? [] : rangesFrom(this.#cursor, this.#waitingEvents).ranges;
+    const ranges = [...taken, ...waiting];
     // What is on disk stays pending: the next logger of the log group sends it.
     const lost = ranges.filter(({ page }) => this.#spool?.holds(page) !== true);
     const events = lost.flatMap((range) => eventsOf({ ranges: [range] }));
@@ -1779,8 +1787,14 @@ class Queue {
   }
 
   #append(timestamp: number, textBytes: number): void {
+    if (this.#waitingEvents === 0) this.#sendIn(this.#sender.fillMs());
     const page = this.#write(this.#sender.streams.at(timestamp), timestamp, textBytes);
-    this.#count(1, textBytes + LIMITS.eventOverheadBytes);
+    // No call before it is counted: the stack may be at its end.
+    this.#accepted++;
+    this.#counts.pending++;
+    this.#waitingEvents++;
+    this.#pendingBytes += textBytes + LIMITS.eventOverheadBytes;
+    this.#waitingBytes += textBytes + LIMITS.eventOverheadBytes;
     this.#spool?.append(page);
     const { maxBatchEvents, maxBatchBytes } = this.#settings;
     const isFull = this.#waitingBytes + LIMITS.eventOverheadBytes >= maxBatchBytes;
@@ -1822,16 +1836,6 @@ class Queue {
     this.#spool?.seal(this.#tail);
   }
 
-  /** Counts accepted events. */
-  #count(events: number, bytes: number): void {
-    if (this.#waitingEvents === 0) this.#sendIn(this.#sender.fillMs());
-    this.#accepted += events;
-    this.#counts.pending += events;
-    this.#pendingBytes += bytes;
-    this.#waitingEvents += events;
-    this.#waitingBytes += bytes;
-  }
-
   /** What is waiting goes after `ms` at the latest; no later event puts that off. */
   #sendIn(ms: number): void {
     this.#timer?.();
@@ -1845,9 +1849,9 @@ class Queue {
       if (inFlight >= this.#sender.window || (place === this.#batches.length && !this.#cut())) return;
       const batch = this.#batches[place] as Batch;
       if (batch.isSent || this.#batches.slice(0, place).some((before) => overlap(before, batch))) continue;
+      void this.#deliver(batch);
       batch.isSent = true;
       inFlight++;
-      void this.#deliver(batch);
     }
   }
 
@@ -1956,10 +1960,10 @@ class Queue {
       this.#rejected[reason] += to - from;
       this.#reporter.loss(reason, eventsOf(partOf(batch, from, to)), cause);
     }
-    for (const { page, from, to } of batch.ranges) {
-      page.left -= to - from;
-      if (page.left > 0) this.#spool?.settle(page, from, to);
-      else this.#release(page);
+    for (const { page, from, to } of batch.ranges) page.left -= to - from;
+    for (const page of new Set(batch.ranges.map((range) => range.page))) {
+      if (page.left === 0) this.#release(page);
+      else this.#spool?.settle(page, batch.ranges);
     }
     this.#notify();
     this.#pump();
@@ -1994,7 +1998,11 @@ class Queue {
       page.file = file;
       page.trim();
       this.#link(page);
-      this.#count(page.count, sum(page.sizes));
+      this.#accepted += page.count;
+      this.#counts.pending += page.count;
+      this.#waitingEvents += page.count;
+      this.#pendingBytes += bytes;
+      this.#waitingBytes += bytes;
       this.sendSoon();
     }
     // What was left by the dead was there before the flushes, too.
@@ -2075,20 +2083,20 @@ const VERDICTS: readonly [RegExp, Verdict][] = [
   [/^(CredentialsProviderError|SdkNotLoaded)$/, "configuration"],
 ];
 
-/** The fields of an error of the SDK, of Node or of anybody. */
+/** What counts of an error of the SDK, of Node or of anybody. */
 interface AnyError {
-  name?: string;
-  code?: string;
-  message?: string;
-  $metadata?: { httpStatusCode?: number; clockSkewCorrected?: boolean };
-  expectedSequenceToken?: string | null;
+  name?: string | undefined;
+  code?: string | undefined;
+  message?: string | undefined;
+  status?: number | undefined;
+  isClockCorrected?: boolean;
+  expectedSequenceToken?: string | undefined;
 }
 
 function verdictOf(thrown: unknown): Verdict {
-  const { name = "", code = "", message = "", $metadata } = anyError(thrown);
+  const { name = "", code = "", message = "", status } = anyError(thrown);
   const known = VERDICTS.find(([names]) => names.test(name));
   if (known !== undefined) return known[1];
-  const status = $metadata?.httpStatusCode;
   if (status === 413) return "invalid";
   if (status === 429) return "throttled";
   if (status !== undefined) return status >= 400 && status < 500 ? "configuration" : "transient";
@@ -2101,9 +2109,24 @@ function isPassing(error: unknown): boolean {
   return /transient|throttled/.test(verdictOf(error));
 }
 
-/** What was thrown, whatever that is. */
+/** What was thrown, whatever that is; read once, and no more of it than is known. */
 function anyError(thrown: unknown): AnyError {
-  return isObject(thrown) ? thrown : { name: "Error", message: String(thrown) };
+  if (!isObject(thrown)) return { name: "Error", message: String(thrown) };
+  const own = (from: unknown, name: string) => (isObject(from) ? read(from, name) : undefined);
+  const text = (name: string) => {
+    const value = own(thrown, name);
+    return typeof value === "string" ? value : undefined;
+  };
+  const metadata = own(thrown, "$metadata");
+  const status = own(metadata, "httpStatusCode");
+  return {
+    name: text("name"),
+    code: text("code"),
+    message: text("message"),
+    status: typeof status === "number" ? status : undefined,
+    isClockCorrected: own(metadata, "clockSkewCorrected") === true,
+    expectedSequenceToken: text("expectedSequenceToken"),
+  };
 }
 
 /** What to do about trouble. */
@@ -2279,12 +2302,11 @@ class Sender {
       error = thrown;
     }
     let verdict = verdictOf(error);
-    const { $metadata: { httpStatusCode: status = 0, clockSkewCorrected } = {}, expectedSequenceToken } =
-      anyError(error);
+    const { status = 0, isClockCorrected, expectedSequenceToken } = anyError(error);
     if (status > 0) this.#hasAnswered = true;
     if (verdict === "token" || verdict === "accepted") {
       this.#hasTokens = true;
-      stream.token = expectedSequenceToken ?? undefined;
+      stream.token = expectedSequenceToken;
     }
     if (verdict === "accepted") return { kind: "stored", rejected: [] };
     // Endpoints refuse gzip with errors of their own choice. If the same works without, it was that.
@@ -2303,12 +2325,14 @@ class Sender {
     }
     // What CloudWatch Logs calls invalid of a creation is a setting here, and no event.
     if (isCreating) verdict = isPassing(error) ? verdictOf(error) : "configuration";
-    isRepaired ||= verdict === "token" || isZipRefused || clockSkewCorrected === true;
+    isRepaired ||= verdict === "token" || isZipRefused || isClockCorrected === true;
     if (isRepaired && progress.repairs++ < MAX_REPAIRS) return { kind: "again" };
     // An endpoint that has never answered, where nobody listens, is a wrong one.
     const isWrong = !this.#hasAnswered && /ECONNREFUSED|ENOTFOUND/.test(anyError(error).code ?? "");
     const isSetting = verdict === "configuration" || verdict === "missing";
-    if (isSetting || isWrong) for (const { afterTry, done } of this.#hopers) if (afterTry < number) done();
+    // What others have under way may still be stored.
+    if ((isSetting || isWrong) && this.#aborts.size === 0)
+      for (const { afterTry, done } of this.#hopers) if (afterTry < number) done();
     progress.failures++;
     if (this.#trouble === undefined) this.#paceMs = this.#pace();
     this.#note(error, isSetting, progress.failures);
@@ -2327,11 +2351,15 @@ class Sender {
       this.#throttledAtMs = Date.now();
     }
     let isWoken = this.#wakes !== wakes || (isThrottled && isAwaited);
-    for (let endsAt = Date.now() + ms; ; isWoken = await this.#sleep(ms)) {
-      // All loggers that flush at one moment would be throttled again: each goes on at a time of its own.
-      if (isWoken) endsAt = Math.min(endsAt, Date.now() + (isThrottled ? THROTTLED_FLUSH_MS * (1 + Math.random()) : 0));
-      ms = endsAt - Date.now();
-      if (ms <= 0 || this.#isStopped) return isWoken;
+    for (let endsAt = Date.now() + ms; ; ) {
+      if (isWoken) {
+        // All loggers that flush at one moment would be throttled again: each goes on at a time of its own.
+        endsAt = Math.min(endsAt, Date.now() + (isThrottled ? THROTTLED_FLUSH_MS * (1 + Math.random()) : 0));
+        ms = Math.min(ms, endsAt - Date.now());
+      }
+      if (ms <= 0 || this.#isStopped) return true;
+      isWoken = await this.#sleep(ms);
+      if (!isWoken) return false;
     }
   }
 
@@ -2359,7 +2387,9 @@ class Sender {
     const answer: PutAnswer = isObject(given) ? attempt(() => ({ ...given }), {}) : {};
     if (wire.body !== undefined && answer.$metadata?.requestId === undefined && answer.nextSequenceToken === undefined)
       throw new Error("The endpoint's answer is not one of CloudWatch Logs");
-    if (wire.body !== undefined && wire.body.length > PAGE_BYTES) this.#bodies.push(wire.body);
+    // A client of the program's own may keep what it has sent.
+    const isOurs = this.#settings.client === undefined;
+    if (isOurs && wire.body !== undefined && wire.body.length > PAGE_BYTES) this.#bodies.push(wire.body);
     this.#hasAnswered = true;
     stream.token = this.#hasTokens ? answer.nextSequenceToken : undefined;
     return answer;
@@ -2412,7 +2442,7 @@ class Sender {
 
   /** The events that CloudWatch Logs did not store: ends are exclusive, the start is inclusive. */
   #rejectedOf({ rejectedLogEventsInfo: info, rejectedEntityInfo }: PutAnswer, count: number): Rejection[] {
-    if (rejectedEntityInfo !== undefined)
+    if (isObject(rejectedEntityInfo))
       this.#reporter.error("ERR_ENTITY", `CloudWatch Logs refused the entity: ${rejectedEntityInfo.errorType}`);
     const place = (value: number | undefined, otherwise: number) =>
       Number.isInteger(value) ? Math.min(Math.max(value as number, 0), count) : otherwise;
@@ -2522,11 +2552,13 @@ class Sender {
     this.#sdk ??= await loadSdk();
     this.#client ??= this.#settings.client ?? this.#newClient(this.#sdk);
     const client = this.#client;
+    // Nothing goes out any more.
+    if (this.#isStopped) throw new Error("The logger was closed");
     try {
       return await client.send(command(this.#sdk) as never, { abortSignal } as never);
     } catch (error) {
-      const { config } = client as Partial<Sdk.CloudWatchLogsClient>;
-      const { secretAccessKey, sessionToken } = (await config?.credentials?.().catch(() => undefined)) ?? {};
+      const read = async () => await (client as Partial<Sdk.CloudWatchLogsClient>).config?.credentials?.();
+      const { secretAccessKey, sessionToken } = (await read().catch(() => undefined)) ?? {};
       this.#secrets = [secretAccessKey, sessionToken].flatMap((secret) => secret || []);
       throw error;
     }
@@ -2571,12 +2603,13 @@ class Sender {
 
   /** The error without request and answer, whose headers are signed, and without what AWS quotes of them. */
   #clean(error: unknown): Error {
-    const { name, message, $metadata } = anyError(error);
-    const withoutSecrets = (text: unknown) =>
-      this.#secrets.reduce((cleaned, secret) => cleaned.split(secret).join(REDACTED), String(text)).slice(0, 500);
+    const { name = "Error", message = reasonOf(error), status } = anyError(error);
+    const withoutSecrets = (text: string) =>
+      this.#secrets.reduce((cleaned, secret) => cleaned.split(secret).join(REDACTED), text).slice(0, 500);
     // SignatureDoesNotMatch goes on to quote the signed headers.
-    const text = withoutSecrets(String(message).split(/\n|The Canonical String/, 1)[0]);
-    return Object.assign(new Error(text), { name: withoutSecrets(name) }, $metadata && { $metadata: { ...$metadata } });
+    const [text = ""] = message.split(/\n|The Canonical String/, 1);
+    const $metadata = status === undefined ? {} : { $metadata: { httpStatusCode: status } };
+    return Object.assign(new Error(withoutSecrets(text)), { name: withoutSecrets(name) }, $metadata);
   }
 }
 
@@ -2713,9 +2746,13 @@ class Spool {
 
   /** Writes the last event of a page to its file, before the log call returns. A page that lacks one has no file. */
   append(page: Page): void {
-    const event = page.slice(page.count - 1, page.count);
-    if (this.#isOff || (page.file === undefined && page.count > 1)) this.#forget(page);
-    else if (!this.#try(() => this.#write(page, event))) this.#forget(page);
+    const isUsed = !this.#isOff && (page.file !== undefined || page.count === 1);
+    let isSafe = false;
+    try {
+      isSafe = isUsed && this.#try(() => this.#write(page, page.slice(page.count - 1, page.count)));
+    } finally {
+      if (!isSafe) this.#forget(page);
+    }
   }
 
   /** No more events go into the file of this page. A file system may tell only now that it has not stored them. */
@@ -2727,9 +2764,11 @@ class Spool {
   }
 
   /** Some events of the page have an outcome, others have none. */
-  settle({ file }: Page, from: number, to: number): void {
+  settle(page: Page, ranges: readonly Range[]): void {
+    const { file } = page;
     if (file === undefined || this.#home === undefined) return;
-    this.#try(() => this.#fs.appendFileSync(file.path, doneLine(from, to)));
+    const lines = ranges.filter((range) => range.page === page).map(({ from, to }) => doneLine(from, to));
+    this.#try(() => this.#fs.appendFileSync(file.path, lines.join("")));
   }
 
   /** Every event of the page has an outcome. */
@@ -2741,7 +2780,7 @@ class Spool {
   }
 
   /** Takes over what dead processes have left, a page at a time, the oldest first. */
-  async *recover(): AsyncGenerator<Leftover> {
+  async *recover(): AsyncIterable<Leftover> {
     if (this.#isOff || !this.#try(() => this.#open())) return;
     const { readdir, rm, rmdir } = this.#fs.promises;
     const owners: string[] = [];
@@ -2759,8 +2798,12 @@ class Spool {
       for (const file of (await this.#later(readdir(directory, { withFileTypes: true }))) ?? [])
         if (file.isFile()) files.push({ name: file.name, path: this.#path.join(directory, file.name) });
     }
-    for (const { name, path } of files.sort((a, b) => (a.name < b.name ? -1 : 1))) {
+    files.sort((a, b) => (a.name < b.name ? -1 : 1));
+    for (const [index, { name, path }] of files.entries()) {
       if (this.#home === undefined) return;
+      // Copies of it that its last taker had no time to finish.
+      for (let next = index + 1; files[next]?.path.startsWith(`${path}.`); next++)
+        await rm(files[next]?.path as string, { force: true }).catch(() => {});
       yield* (await this.#later(this.#take(path, this.#path.join(this.#home, name)))) ?? [];
     }
     for (const owner of owners) {
@@ -2824,8 +2867,8 @@ class Spool {
     this.#server = process.getBuiltinModule("node:net").createServer((connection) => connection.destroy());
     this.#server.on("error", (error) => {
       // Without its lock the directory would look like a dead process's.
+      if (this.#home !== undefined) attempt(() => this.#fs.rmSync(home, { recursive: true, force: true }), undefined);
       this.#home = undefined;
-      attempt(() => this.#fs.rmSync(home, { recursive: true, force: true }), undefined);
       this.#fail(error);
     });
     this.#server.listen({ path: this.#socketOf(name), exclusive: true }).unref();
@@ -2879,7 +2922,8 @@ class Spool {
     }
     const portions = portionsOf(events, this.#maxBytes);
     if (isPristine && portions.length === 1) return [{ logStreamName, events, file: { path: own } }];
-    const pathOf = (portion: number) => `${own}-${String(portion).padStart(6, "0")}`;
+    // Beside a file that is to go, they are known for copies that are not complete.
+    const pathOf = (portion: number) => `${own}${isWhole ? "." : "-"}${portion.toString(36).padStart(3, "0")}`;
     const pages = portions.map((events, portion) => ({ logStreamName, events, file: { path: pathOf(portion) } }));
     try {
       for (const { events, file } of pages) {

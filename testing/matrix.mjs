@@ -31,7 +31,7 @@ const NODES = Object.keys(VERSIONS).filter((name) => name.startsWith("node@"));
 /** Longer than any of them takes by far; what hangs must not hang the whole. */
 const TIMEOUT_MS = 15 * 60_000;
 /** Compiling and sending a few events takes less, on a busy machine too; waiting for `closeTimeoutMs` takes more. */
-const PROMPT_MS = 30_000;
+const PROMPT_MS = 50_000;
 const NPM_FLAGS = ["--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"];
 /** The environments that need no more than the `dependencies` of testing/environments/package.json. */
 const QUICK = ["jest", "webpack", "esbuild", "lib"];

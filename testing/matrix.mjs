@@ -6,6 +6,7 @@
  *     npm run matrix -- node@24 bun                some of it
  *     npm run matrix -- jest webpack esbuild lib   the quick ones
  *     npm run matrix -- --others                   all but the tests on the Node.js that runs this
+ *     npm run matrix -- --write eslint lib         and put the rows into docs/environments.md, if nothing fails
  *
  * The runtimes come from npm: these packages hold the programs themselves, so that no install script is needed, which
  * npm may block. They are kept in node_modules/.cache/. Exits with 1 where anything fails.
@@ -26,10 +27,11 @@ const VERSIONS = {
   bun: "1.4.4",
   deno: "2.9.6",
 };
+const NODES = Object.keys(VERSIONS).filter((name) => name.startsWith("node@"));
 /** Longer than any of them takes by far; what hangs must not hang the whole. */
 const TIMEOUT_MS = 15 * 60_000;
 /** Compiling and sending a few events takes less, on a busy machine too; waiting for `closeTimeoutMs` takes more. */
-const PROMPT_MS = 30_000;
+const PROMPT_MS = 50_000;
 const NPM_FLAGS = ["--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline"];
 /** The environments that need no more than the `dependencies` of testing/environments/package.json. */
 const QUICK = ["jest", "webpack", "esbuild", "lib"];
@@ -59,7 +61,7 @@ const ENV = {
   PATH: [...bins, dirname(process.execPath), process.env.PATH].join(delimiter),
   AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED: "true",
   DENO_NO_UPDATE_CHECK: "1",
-  NODE_OPTIONS: "--disable-warning=ExperimentalWarning",
+  NODE_OPTIONS: "--disable-warning=ExperimentalWarning --disable-warning=UNDICI-EHPA",
 };
 /** A project outside of the repository: the files of the environments, and cloudwatch.ts copied. */
 const work = fs.realpathSync(fs.mkdtempSync(join(tmpdir(), "cwlogger-matrix-")));
@@ -69,16 +71,16 @@ const npm = (node) => (process.env.npm_execpath ? [node, process.env.npm_execpat
 
 const places = environmentRows();
 const known = [...new Set([...Object.keys(VERSIONS), ...places.map(({ name }) => name)])];
-const { values, positionals } = parseArgs({ allowPositionals: true, options: { others: { type: "boolean" } } });
+const options = { others: { type: "boolean" }, write: { type: "boolean" } };
+const { values, positionals } = parseArgs({ allowPositionals: true, options });
 const unknown = positionals.filter((name) => !known.includes(name));
 if (unknown.length > 0) throw new RangeError(`Unknown: ${unknown.join(", ")}. Known are ${known.join(", ")}`);
 const running = `node@${process.versions.node.split(".")[0]}`;
 const wanted = positionals.length > 0 ? positionals : known;
 const names = values.others ? wanted.filter((name) => name !== running) : wanted;
 
-const needed = Object.keys(VERSIONS).filter(
-  (name) => names.includes(name) || (name.startsWith("node@") && names.includes("strip")),
-);
+const isOnNodes = places.some(({ name, version }) => version && names.includes(name));
+const needed = Object.keys(VERSIONS).filter((name) => names.includes(name) || (isOnNodes && NODES.includes(name)));
 const hasEnvironments = names.some((name) => !name.startsWith("node@"));
 await Promise.all([
   needed.length > 0 && installRuntimes(),
@@ -91,7 +93,7 @@ const service = await LocalCloudWatchLogs.start();
 
 /** What runs or ran to prepare environments, by its command: some share it. */
 const prepared = new Map();
-const table = ["| where | what | version | seconds | result |", "|---|---|---|---|---|"];
+const table = ["| where | what | version | result |", "|---|---|---|---|"];
 for (const name of names) {
   for (const row of VERSIONS[name] ? await runsOf(name) : places.filter((place) => place.name === name)) {
     const startedAt = performance.now();
@@ -101,13 +103,14 @@ for (const name of names) {
       console.log(`${output}\n^ ${name}, ${row.what}: ${trouble}`);
     }
     const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
-    const cells = [name, row.what, row.version ?? versionOf(row.of ?? name), seconds, trouble ? "FAIL" : result];
+    const cells = [name, row.what, row.version ?? versionOf(row.of ?? name), trouble ? "FAIL" : result];
     table.push(`| ${cells.join(" | ")} |`);
-    console.log(table.at(-1));
+    console.log(`${table.at(-1)} ${seconds} s`);
   }
 }
 await service.close();
 console.log(`\n${table.join("\n")}`);
+if (values.write && !process.exitCode) writePage();
 
 // ── Runtimes ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -248,14 +251,13 @@ function environmentRows() {
     ["jest", "defaults", [], jest],
     ["jest", "jsdom", [], `${jest} --env=jsdom`],
     ["jest", "fake timers", [], jest, fake],
+    ["jest", "jsdom, fake timers", [], `${jest} --env=jsdom`, fake],
     ["jest", "copied file, compiled", oldest, jest, compiled],
     ["ts-jest", "copied file", [], `${jest} --config=ts-jest.json`, copied],
     ["vitest", "defaults", [], vitest],
     ["vitest", "jsdom", [], `${vitest} --environment=jsdom`],
     ["vitest", "fake timers", [], vitest, fake],
     ["mocha", "defaults", [], `mocha --timeout=${PROMPT_MS} globals.test.js`],
-    ["node:test", "defaults", [], "node --test modules.test.mjs"],
-    ["node:test", "mock timers", [], "node --test modules.test.mjs", fake],
     ["webpack", "target node", ["node webpack.cjs"], "node webpack/main.cjs"],
     ["esbuild", "CommonJS, minified", [`${esbuild} main.mjs --minify --outfile=main.cjs`], "node main.cjs"],
     ["esbuild", "ESM, main fields", [`${esm} main.mjs --main-fields=module,main --outfile=a.mjs`], "node a.mjs"],
@@ -271,7 +273,7 @@ function environmentRows() {
     ["vite", "SSR, all packages inside", [`${vite} bundled`], "node vite/bundled/main.mjs"],
     ["ncc", "ESM", ["ncc build main.mjs -o ncc -q"], "node ncc/index.mjs"],
     ["lib", "ES2020, @types/node 20 and 26", oldest, "node copied.cjs", compiled, { of: "typescript54" }],
-    ["eslint", "recommended rules", ["eslint cloudwatch.ts"]],
+    ["eslint", "recommended rules", ["eslint --max-warnings=0 cloudwatch.ts"]],
     ["tsx", "CommonJS", [], "node --import tsx copied.mjs"],
     ["tsx", "ESM", [], `node --import tsx ${moduleProgram}`],
     ["ts-node", "copied file", [], "node --require ts-node/register copied.cjs", copied],
@@ -282,14 +284,23 @@ function environmentRows() {
       rows.push(["typescript", `${lib}, 4 kinds of modules, @types/node 20 and 26`, prepare, "", {}, { of }]);
     }
   }
-  for (const name of ["node@22", "node@24", "node@26"]) {
-    rows.push(["strip", name, [], [programOf(name), moduleProgram], {}, { version: VERSIONS[name] }]);
+  for (const node of NODES) {
+    const add = (name, what, args, env) => {
+      const version = VERSIONS[node];
+      rows.push([name, what, [], [programOf(node), ...args], env, { version }]);
+    };
+    const tests = ["--test", "modules.test.mjs"];
+    add("node:test", "defaults", tests);
+    add("node:test", "mock timers", tests, fake);
+    if (node === "node@20") continue;
+    add("strip", "copied file", [moduleProgram]);
+    add("proxy", "of the environment", ["main.mjs"], { NODE_USE_ENV_PROXY: "1" });
   }
   return rows.map(([name, what, prepare, command, env, more]) => ({ name, what, prepare, command, env, ...more }));
 }
 
 /** Runs an environment; looks at what has arrived, and whether it ended promptly and silently. */
-async function look({ name, what, prepare = [], command, env, isMute = false }) {
+async function look({ name, what, version = "", prepare = [], command, env, isMute = false }) {
   const inWork = (line, more) => run(line.split?.(" ") ?? line, work, { ...ENV, ...more });
   // Jest tells its results on stderr.
   const isStrange = (line) => !/^($|PASS | {2}✓ |Test Suites: |Tests: |Snapshots: |Time: |Ran all )/.test(line);
@@ -306,9 +317,14 @@ async function look({ name, what, prepare = [], command, env, isMute = false }) 
   const failed = (await Promise.all(turns)).find(Boolean);
   if (failed || !command) return failed ?? { trouble: "" };
 
-  const GROUP = `${name}/${what}`.replaceAll(/[^\w/]+/g, "_");
+  const GROUP = `${name}/${what}/${version}`.replaceAll(/[^\w/]+/g, "_");
   const startedAt = performance.now();
-  const ended = await inWork(command, { ENDPOINT: service.endpoint, GROUP, ...env });
+  // The service answers as a proxy too: it does not look at the host of what it is asked.
+  const isProxied = env?.NODE_USE_ENV_PROXY === "1";
+  const ways = isProxied
+    ? { ENDPOINT: "http://nowhere.invalid", HTTP_PROXY: service.endpoint }
+    : { ENDPOINT: service.endpoint };
+  const ended = await inWork(command, { ...ways, GROUP, ...env });
   const ms = Math.round(performance.now() - startedAt);
   const events = service.events(GROUP).map(({ message }) => {
     const { level, message: text, orderId, requestId } = message.startsWith("{") ? JSON.parse(message) : { message };
@@ -323,6 +339,21 @@ async function look({ name, what, prepare = [], command, env, isMute = false }) 
     ...service.violations.splice(0),
   ];
   return { trouble: trouble.filter(Boolean).join("; "), output: ended.output };
+}
+
+// ── The page ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Rows of what was run take the place of those in docs/environments.md; the others stay. */
+function writePage() {
+  const page = join(root, "docs/environments.md");
+  const nameOf = (row) => row.split(" ")[1];
+  const [head, line, ...rows] = table;
+  const text = fs.readFileSync(page, "utf8").replace(/(<!-- FIGURE:matrix -->\n).*?(?=<!-- \/FIGURE)/s, (old, mark) => {
+    const kept = old.split("\n").filter((row) => known.includes(nameOf(row)) && !names.includes(nameOf(row)));
+    const all = [...kept, ...rows].sort((a, b) => known.indexOf(nameOf(a)) - known.indexOf(nameOf(b)));
+    return `${[mark.trim(), "", head, line, ...all, ""].join("\n")}\n`;
+  });
+  fs.writeFileSync(page, text);
 }
 
 // ── Helpers ─────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -1031,7 +1031,7 @@ function toJson({ level, message, error, fields }: Draft, walk: Walk): JsonEvent
 function jsonText({ level, message, error, fields }: JsonEvent): string {
   // The engine puts names like "404" first.
   for (const name in fields) {
-    if (!/^\d/.test(name)) break;
+    if (name.charCodeAt(0) > 0x39) break;
     return `${stringify({ level, message, error }).slice(0, -1)},${stringify(fields).slice(1)}`;
   }
   return stringify(error === undefined ? { level, message, ...fields } : { level, message, error, ...fields });
@@ -2864,14 +2864,17 @@ class Spool {
     }
     const name = this.#prefix + randomDigits(8);
     const home = this.#path.join(this.#directory, name);
-    this.#server = process.getBuiltinModule("node:net").createServer((connection) => connection.destroy());
+    this.#server = process
+      .getBuiltinModule("node:net")
+      .createServer((connection) => connection.destroy())
+      .unref();
     this.#server.on("error", (error) => {
       // Without its lock the directory would look like a dead process's.
       if (this.#home !== undefined) attempt(() => this.#fs.rmSync(home, { recursive: true, force: true }), undefined);
       this.#home = undefined;
       this.#fail(error);
     });
-    this.#server.listen({ path: this.#socketOf(name), exclusive: true }).unref();
+    this.#server.listen({ path: this.#socketOf(name), exclusive: true });
     attempt(() => this.#fs.chmodSync(this.#socketOf(name), 0o600), undefined);
     this.#fs.mkdirSync(home, { mode: 0o700 });
     this.#home = home;
@@ -3437,6 +3440,8 @@ const types = () => process.getBuiltinModule("node:util").types;
  */
 function startTimer(action: () => void, ms: number, keepsAlive = false): Stop {
   const { setTimeout, clearTimeout } = process.getBuiltinModule("node:timers");
+  // Node.js would go on counting a timer that is half made.
+  if (isStackEnd()) throw new RangeError("Maximum call stack size exceeded");
   let timer: NodeJS.Timeout | undefined = setTimeout(
     () => {
       timer = undefined;

@@ -1029,10 +1029,11 @@ function toJson({ level, message, error, fields }: Draft, walk: Walk): JsonEvent
 
 /** CloudWatch Logs discovers 200 fields of an event: the error comes before those of the program. */
 function jsonText({ level, message, error, fields }: JsonEvent): string {
-  // The engine puts names like "404" first.
+  // The engine puts names like "404" first. They may be of nothing but undefined.
   for (const name in fields) {
-    if (name.charCodeAt(0) > 0x39) break;
-    return `${stringify({ level, message, error }).slice(0, -1)},${stringify(fields).slice(1)}`;
+    const rest = name.charCodeAt(0) > 0x39 ? "{}" : stringify(fields);
+    if (rest !== "{}") return `${stringify({ level, message, error }).slice(0, -1)},${rest.slice(1)}`;
+    break;
   }
   return stringify(error === undefined ? { level, message, ...fields } : { level, message, error, ...fields });
 }

@@ -1989,23 +1989,19 @@ class Queue {
       const bytes = sum(texts.map(({ length }) => length + LIMITS.eventOverheadBytes));
       await this.room(bytes);
       if (this.#state === "closed") return;
-      // In JSON, no byte becomes more than six.
-      const stream = this.#sender.streams.named(logStreamName);
-      const page = new Page(stream, 6 * bytes + MAX_AROUND_BYTES * events.length);
-      for (const [index, text] of texts.entries()) {
-        const { timestamp } = events[index] as LogEvent;
-        page.write(timestamp, headOf(timestamp), text, text.length);
-      }
+      const page = pageOf(this.#sender.streams.named(logStreamName), events, texts, bytes);
       page.file = file;
       page.trim();
       this.#link(page);
+      if (this.#waitingEvents === 0) this.#sendIn(this.#sender.fillMs());
       this.#accepted += page.count;
       this.#counts.pending += page.count;
       this.#waitingEvents += page.count;
       this.#pendingBytes += bytes;
       this.#waitingBytes += bytes;
-      this.sendSoon();
+      this.#pump();
     }
+    this.sendSoon();
     // What was left by the dead was there before the flushes, too.
     for (const waiter of this.#flushes) waiter.need = this.#accepted;
     this.#recovery = undefined;
@@ -2031,6 +2027,19 @@ class Queue {
     this.#waitingForRoom.shift();
     first.done();
     void Promise.resolve().then(() => this.#notify());
+  }
+}
+
+/** A page of its own for events that are there already. */
+function pageOf(stream: LogStream, events: readonly LogEvent[], texts: readonly Buffer[], bytes: number): Page {
+  // In JSON, most texts become little longer, and no byte more than six.
+  for (let times = 2; ; times += 4) {
+    const page = new Page(stream, times * bytes + MAX_AROUND_BYTES * events.length);
+    const isWritten = events.every(({ timestamp }, index) => {
+      const text = texts[index] as Buffer;
+      return page.write(timestamp, headOf(timestamp), text, text.length);
+    });
+    if (isWritten) return page;
   }
 }
 
@@ -2785,7 +2794,7 @@ class Spool {
     if (this.#isOff || !this.#try(() => this.#open())) return;
     const { readdir, rm, rmdir } = this.#fs.promises;
     const owners: string[] = [];
-    const files: { name: string; path: string }[] = [];
+    const files: string[] = [];
     for (const entry of (await this.#later(readdir(this.#directory, { withFileTypes: true }))) ?? []) {
       const { name } = entry;
       const owner = name.replace(/\.sock$/, "");
@@ -2796,15 +2805,16 @@ class Spool {
       // No links, of directories or of files.
       if (!entry.isDirectory()) continue;
       owners.push(owner);
-      for (const file of (await this.#later(readdir(directory, { withFileTypes: true }))) ?? [])
-        if (file.isFile()) files.push({ name: file.name, path: this.#path.join(directory, file.name) });
+      await this.#later(this.#list(directory, (name) => files.push(`${name} ${owner}`)));
     }
-    files.sort((a, b) => (a.name < b.name ? -1 : 1));
-    for (const [index, { name, path }] of files.entries()) {
+    // Names begin with the time.
+    for (const [index, file] of files.sort().entries()) {
       if (this.#home === undefined) return;
+      const [name, owner] = file.split(" ") as [string, string];
+      const path = this.#path.join(this.#directory, owner, name);
       // Copies of it that its last taker had no time to finish.
-      for (let next = index + 1; files[next]?.path.startsWith(`${path}.`); next++)
-        await rm(files[next]?.path as string, { force: true }).catch(() => {});
+      for (let next = index + 1; files[next]?.startsWith(`${name}.`); next++)
+        await rm(`${path}${files[next]?.slice(name.length).split(" ", 1)}`, { force: true }).catch(() => {});
       yield* (await this.#later(this.#take(path, this.#path.join(this.#home, name)))) ?? [];
     }
     for (const owner of owners) {
@@ -2902,6 +2912,11 @@ class Spool {
       connection.once("close", () => connection.destroy());
       connection.unref();
     });
+  }
+
+  /** Some at a time: there may be a million. */
+  async #list(directory: string, found: (name: string) => void): Promise<void> {
+    for await (const entry of await this.#fs.promises.opendir(directory)) if (entry.isFile()) found(entry.name);
   }
 
   /** A socket stays behind where its owner never made a directory. A young one may be about to. */

@@ -107,6 +107,9 @@ async function waiting(): Promise<Figures> {
 
 /** Takes over what a process that did `waiting` left in the spool, until all of it is delivered. */
 async function recover(): Promise<Figures> {
+  const { logger: first } = await openOurs({ ...task.options, spoolDirectory: undefined });
+  first.info("the SDK is loaded and warm: what follows is not its doing");
+  await first.close();
   const memoryMb = watchMemory();
   const delay = monitorEventLoopDelay({ resolution: 1 });
   const { logger } = await openOurs();
@@ -154,8 +157,8 @@ async function logPaced(logger: Logger, itemAt: ItemAt, first: number, end: numb
 }
 
 /** cwlogger, silent about trouble; `log` logs one more event. */
-async function openOurs() {
-  const logger = await openCwlogger({ ...task, options: { ...task.options, onLoss() {}, onError() {} } });
+async function openOurs(options = task.options) {
+  const logger = await openCwlogger({ ...task, options: { ...options, onLoss() {}, onError() {} } });
   const itemAt = makePool(task.kind);
   let index = 0;
   const log = () => {

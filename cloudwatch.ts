@@ -1788,6 +1788,8 @@ class Queue {
   }
 
   #append(timestamp: number, textBytes: number): void {
+    // Memory and disk are to tell the same: a call that has no stack left for both writes nothing.
+    if (this.#spool !== undefined && isStackEnd()) throw new RangeError("Maximum call stack size exceeded");
     if (this.#waitingEvents === 0) this.#sendIn(this.#sender.fillMs());
     const page = this.#write(this.#sender.streams.at(timestamp), timestamp, textBytes);
     // No call before it is counted: the stack may be at its end.
@@ -2916,7 +2918,13 @@ class Spool {
 
   /** Some at a time: there may be a million. */
   async #list(directory: string, found: (name: string) => void): Promise<void> {
-    for await (const entry of await this.#fs.promises.opendir(directory)) if (entry.isFile()) found(entry.name);
+    const opened = await this.#fs.promises.opendir(directory);
+    try {
+      for (let entry = await opened.read(); entry !== null; entry = await opened.read())
+        if (entry.isFile()) found(entry.name);
+    } finally {
+      await opened.close();
+    }
   }
 
   /** A socket stays behind where its owner never made a directory. A young one may be about to. */
@@ -3531,7 +3539,7 @@ function reasonOf(error: unknown): string {
 function isStackEnd(): boolean {
   const descend = (depth: number): number => (depth === 0 ? 0 : 1 + descend(depth - 1));
   try {
-    return descend(100) < 0;
+    return descend(300) < 0;
   } catch {
     return true;
   }

@@ -656,6 +656,8 @@ class Core {
   readonly signals: readonly NodeJS.Signals[];
   readonly wantsCaller: boolean;
   readonly maxLineLength: number;
+  /** Streams in the middle of a line. */
+  readonly openLines = new Set<HostStream>();
   readonly #settings: Settings;
   readonly #isPrinter: boolean;
   readonly #redaction: Redaction | undefined;
@@ -736,6 +738,7 @@ class Core {
   close(timeoutMs?: number): Promise<Stats> {
     // Before the logger closes: they may log.
     this.reporter.tellNow();
+    for (const stream of this.openLines) stream.endLine();
     this.queue.startClosing();
     this.#closing ??= this.flush(timeoutMs, true).then(async () => {
       const events = this.#end();
@@ -760,6 +763,7 @@ class Core {
 
   /** The process ends in this tick: what is undelivered is printed. Returns how much of the time for that is left, ms. */
   exit(printMs: number): number {
+    for (const stream of this.openLines) stream.endLine();
     this.#isExiting = true;
     return printEvents(this.#end(), printMs);
   }
@@ -932,7 +936,7 @@ function readCall(draft: Draft, message: unknown, more: unknown[], walk: Walk): 
   if (count === 1 && draft.origin !== "console") {
     if (isRecord(second)) {
       const own = readValue(draft, message, walk);
-      return own === undefined ? second : fieldsOf(own, second);
+      return own === undefined ? second : merged(own, second);
     }
     if (isError(second)) {
       const own = readValue(draft, message, walk);
@@ -953,7 +957,14 @@ function readCall(draft: Draft, message: unknown, more: unknown[], walk: Walk): 
   return undefined;
 }
 
-function readValue(draft: Draft, value: unknown, walk: Walk): object | undefined {
+/** Fields of two objects; where both have a name, the first one's gets an underscore at its end. */
+function merged(first: Fields, second: object): Fields {
+  const fields = fieldsOf(second);
+  const before = Object.entries(first).map(([name, value]) => [hasOwn(fields, name) ? `${name}_` : name, value]);
+  return { ...Object.fromEntries(before), ...fields };
+}
+
+function readValue(draft: Draft, value: unknown, walk: Walk): Fields | undefined {
   if (isRecord(value)) {
     const { message, ...own } = fieldsOf(value);
     if (message !== undefined) readMessage(draft, message, walk);
@@ -2961,7 +2972,12 @@ class Spool {
       for (const { file } of pages) await rm(file.path, { force: true }).catch(() => {});
       throw error;
     }
-    if (isWhole) await rm(own);
+    const [only] = pages;
+    if (isWhole && only !== undefined && pages.length === 1) {
+      // In its place: no moment has both, and names do not grow.
+      await rename(only.file.path, own);
+      only.file.path = own;
+    } else if (isWhole) await rm(own);
     else {
       this.#reporter.error("ERR_SPOOL", `A file of the spool is damaged, it stays where it is: ${own}`);
       await appendFile(own, `\n${doneLine(0, count)}`);
@@ -3107,9 +3123,8 @@ class HostStream {
       final: (callback) => this.#end(callback),
       // Where a source fails, pipeline() destroys what it pipes to: its last line is the most telling one.
       destroy: (error, callback) => {
-        this.#mayWait = false;
-        this.#send([this.#line + this.#decoder.end()], () => callback(error));
-        this.#line = "";
+        this.endLine();
+        callback(error);
       },
     });
     const write = stream.write.bind(stream) as (...given: unknown[]) => boolean;
@@ -3151,12 +3166,23 @@ class HostStream {
     lines[0] = this.#line + lines[0];
     const isEndless = (lines[lines.length - 1] as string).length > this.#core.maxLineLength;
     this.#line = isEndless ? "" : (lines.pop() as string);
+    if (this.#line === "") this.#core.openLines.delete(this);
+    else this.#core.openLines.add(this);
     this.#send(lines, callback);
   }
 
   #end(callback: () => void): void {
-    this.#send([this.#line + this.#decoder.end()], () => void this.#finish().then(() => callback()));
+    this.endLine(() => void this.#finish().then(() => callback()));
+  }
+
+  /** Sends a line that is not to be finished any more. */
+  endLine(callback?: () => void): void {
+    const line = this.#line + this.#decoder.end();
     this.#line = "";
+    this.#core.openLines.delete(this);
+    // Without a callback nobody waits.
+    if (callback === undefined) this.#mayWait = false;
+    this.#send([line], callback ?? (() => {}));
   }
 
   /** Sends lines at once; or, if the source can wait, as there is room for them. */

@@ -295,23 +295,30 @@ describe("near the end of the stack", () => {
 describe("the spool", () => {
   it("an owner that dies between the copies of a file and its removal: no event twice", async (t) => {
     const { directory, sent } = await leftBehind(t, 20, 5);
-    const { rm } = fs.promises;
+    const { rm, rename } = fs.promises;
     let isCopied = false;
     let goOn = () => {};
     const isKilled = new Promise<void>((resolve) => {
       goOn = resolve;
     });
+    const hold = async () => {
+      isCopied = true;
+      await isKilled;
+    };
+    // The source is removed, or its copy takes its place.
     const removal = t.mock.method(fs.promises, "rm", async (...given: Parameters<typeof rm>) => {
-      if (SPOOL_FILE.test(String(given[0]))) {
-        isCopied = true;
-        await isKilled;
-      }
+      if (SPOOL_FILE.test(String(given[0]))) await hold();
       await rm(...given);
+    });
+    const replacement = t.mock.method(fs.promises, "rename", async (...given: Parameters<typeof rename>) => {
+      if (String(given[0]).endsWith(".000")) await hold();
+      await rename(...given);
     });
     const second = made(silent(), { spoolDirectory: directory });
     await until(() => isCopied);
     const left = killed(t, directory);
     removal.mock.restore();
+    replacement.mock.restore();
     goOn();
     await second.logger.close(0);
     const third = made(recorder(sent), { spoolDirectory: left });

@@ -212,6 +212,18 @@ describe("what a host writes is logged, or told as lost", () => {
     assert.deepEqual(await texts(), ["a", "fatal: disk"]);
   });
 
+  it("a line that has no end when the logger closes", async () => {
+    const { logger, texts } = recorded();
+    logger.stream().write("no line break");
+    assert.deepEqual(await texts(), ["no line break"]);
+  });
+
+  it("two objects with the same name: both values", async () => {
+    const { logger, texts } = recorded();
+    logger.info({ id: "first" }, { id: "second" });
+    assert.deepEqual(await texts(), ['{"level":"INFO","id_":"first","id":"second"}']);
+  });
+
   it("what is written after destroy() is dropped, and counted", async () => {
     const { logger, texts } = recorded();
     const stream = logger.stream();

@@ -2817,6 +2817,8 @@ describe("flush() and close()", () => {
     await logger.flush();
     assert.deepEqual([...told].sort(), ["ERR_FORMAT", "invalid", "oversize", "queueFull"]);
     await logger.close();
+    // The line that had no end is sent then.
+    assert.deepEqual(told.splice(4), ["oversize"]);
     logger.info("late");
     assert.equal(told.length, 4);
     await logger.flush();

@@ -2405,7 +2405,8 @@ class Sender {
     const wire: { body?: Buffer } = {};
     const put = () => this.#request((sdk) => this.#command(sdk, batch, zip, wire));
     // Each needs the token of the one before.
-    this.#turn = this.#hasTokens ? this.#turn.then(put, put) : put();
+    const hasTokens = this.#hasTokens;
+    this.#turn = hasTokens ? this.#turn.then(put, put) : put();
     const given = await this.#turn;
     const answer: PutAnswer = isObject(given) ? attempt(() => ({ ...given }), {}) : {};
     if (wire.body !== undefined && answer.$metadata?.requestId === undefined && answer.nextSequenceToken === undefined)
@@ -2414,7 +2415,8 @@ class Sender {
     const isOurs = this.#settings.client === undefined;
     if (isOurs && wire.body !== undefined && wire.body.length > PAGE_BYTES) this.#bodies.push(wire.body);
     this.#hasAnswered = true;
-    stream.token = this.#hasTokens ? answer.nextSequenceToken : undefined;
+    // One that was under way when tokens were asked for knows of none.
+    if (hasTokens) stream.token = answer.nextSequenceToken;
     return answer;
   }
 

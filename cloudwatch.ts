@@ -1436,8 +1436,9 @@ const TAIL = Buffer.from(`"}${SEPARATOR}`);
 const headOf = (timestamp: number) => Buffer.from(`{"timestamp":${timestamp},"message":"`);
 const MAX_AROUND_BYTES = headOf(-8.64e15).length + TAIL.length;
 
-/** Events of one log stream in the order they came, as elements of `logEvents`, with what a batch wants to know of each. */
+/** Events in the order they came, as elements of `logEvents`, with what a batch wants to know of each. */
 class Page {
+  /** Where they go; with `{date}`, each to the log stream of its day. */
   stream: LogStream;
   bytes: Buffer;
   count = 0;
@@ -1453,9 +1454,9 @@ class Page {
   /** Where the spool has the same events. */
   file: SpoolFile | undefined;
 
-  constructor(stream: LogStream, bytes: number) {
+  constructor(stream: LogStream, bytes: Buffer) {
     this.stream = stream;
-    this.bytes = Buffer.allocUnsafeSlow(bytes);
+    this.bytes = bytes;
   }
 
   /** Where an event begins, or will begin. */
@@ -1468,27 +1469,31 @@ class Page {
     return this.bytes.subarray(this.startOf(from), this.startOf(to));
   }
 
-  /** Adds an event; false where there is no room. Nothing is counted until all of it is there. */
+  /** Writes an event; false where there is no room. Nothing is counted until all of it is there. */
   write(timestamp: number, head: Buffer, text: Buffer, textBytes: number): boolean {
-    const { bytes, count } = this;
-    const start = this.startOf(count);
-    if (start + head.length + 2 * textBytes + TAIL.length > bytes.length) return false;
-    bytes.set(head, start);
-    let end = escapeQuotes(text, textBytes, bytes, start + head.length);
+    const { bytes } = this;
+    const start = this.startOf(this.count) + head.length;
+    if (start + 2 * textBytes + TAIL.length > bytes.length) return false;
+    bytes.set(head, start - head.length);
+    let end = escapeQuotes(text, textBytes, bytes, start);
     if (end < 0) {
       const escaped = Buffer.from(JSON.stringify(text.toString("utf8", 0, textBytes)));
-      if (start + head.length + escaped.length + TAIL.length > bytes.length) return false;
+      if (start + escaped.length + TAIL.length > bytes.length) return false;
       // Its quotes are those of head and tail.
-      bytes.set(escaped, start + head.length - 1);
-      end = start + head.length + escaped.length - 2;
+      end = start - 1 + escaped.copy(bytes, start - 1) - 1;
     }
     for (const byte of TAIL) bytes[end++] = byte;
-    this.times[count] = timestamp;
-    this.ends[count] = end;
-    this.sizes[count] = textBytes + LIMITS.eventOverheadBytes;
+    this.add(timestamp, end, textBytes + LIMITS.eventOverheadBytes);
+    return true;
+  }
+
+  /** Counts an event that is there. */
+  add(timestamp: number, end: number, sizeBytes: number): void {
+    this.times[this.count] = timestamp;
+    this.ends[this.count] = end;
+    this.sizes[this.count] = sizeBytes;
     this.count++;
     this.left++;
-    return true;
   }
 
   /** No more events come: what is mostly empty gives its memory back. */
@@ -1514,18 +1519,18 @@ function escapeQuotes(text: Buffer, textBytes: number, page: Buffer, at: number)
   return end;
 }
 
-/** Some events of a page, and the first event that is not one of them. */
+/** Some events of a page; `to` is exclusive. */
 interface Range {
   page: Page;
   from: number;
   to: number;
 }
 
-/** Events of one PutLogEvents, where they lie. */
+/** Events of one PutLogEvents. */
 interface Batch {
   stream: LogStream;
   /** Where it was cut from, and which number its first event has of all that were accepted. */
-  start: { page: Page; index: number };
+  start: Cursor;
   firstNumber: number;
   /** Ended by a limit: it need not wait for those in flight. */
   isFull: boolean;
@@ -1537,6 +1542,7 @@ interface Batch {
   sizeBytes: number;
   firstMs: number;
   lastMs: number;
+  progress: Progress;
 }
 
 function batchOf(ranges: Range[], origin: Pick<Batch, "stream" | "start" | "firstNumber" | "isFull">): Batch {
@@ -1551,53 +1557,52 @@ function batchOf(ranges: Range[], origin: Pick<Batch, "stream" | "start" | "firs
       sizeBytes += page.sizes[index] as number;
     }
   }
+  if (!isSorted) {
+    const single = ({ page, from, to }: Range) =>
+      Array.from({ length: to - from }, (_, index) => ({ page, from: from + index, to: from + index + 1 }));
+    ranges = ranges.flatMap(single).sort((a, b) => (a.page.times[a.from] as number) - (b.page.times[b.from] as number));
+  }
   const { stream, start, firstNumber, isFull } = origin;
-  const sorted = isSorted ? ranges : chronological(ranges);
-  return { stream, start, firstNumber, isFull, isSent: false, ranges: sorted, count, sizeBytes, firstMs, lastMs };
+  const progress: Progress = { failures: 0, repairs: 0, wasPut: false, mayZip: true, wakes: 0 };
+  return { stream, start, firstNumber, isFull, isSent: false, ranges, count, sizeBytes, firstMs, lastMs, progress };
 }
 
-function chronological(ranges: Range[]): Range[] {
-  const events: Range[] = [];
-  for (const { page, from, to } of ranges)
-    for (let index = from; index < to; index++) events.push({ page, from: index, to: index + 1 });
-  events.sort((a, b) => (a.page.times[a.from] as number) - (b.page.times[b.from] as number));
-  const sorted: Range[] = [];
-  for (const event of events) {
-    const last = sorted[sorted.length - 1];
-    if (last?.page === event.page && last.to === event.from) last.to = event.to;
-    else sorted.push(event);
+/** The events from one number to another, of those in several ranges. */
+function partOf(ranges: readonly Range[], first: number, end: number): Range[] {
+  const part: Range[] = [];
+  let number = 0;
+  for (const { page, from, to } of ranges) {
+    const range = { page, from: from + Math.max(0, first - number), to: Math.min(to, from + end - number) };
+    if (range.from < range.to) part.push(range);
+    number += to - from;
   }
-  return sorted;
-}
-
-/** Some events of a batch, by their places in it. */
-function partOf(batch: Batch, from: number, to: number): Batch {
-  const ranges: Range[] = [];
-  let place = 0;
-  for (const range of batch.ranges) {
-    const first = range.from + Math.max(0, from - place);
-    const end = Math.min(range.to, range.from + to - place);
-    if (first < end) ranges.push({ page: range.page, from: first, to: end });
-    place += range.to - range.from;
-  }
-  return batchOf(ranges, batch);
+  return part;
 }
 
 /** The elements of `logEvents`. */
-function bytesOf({ ranges }: { ranges: readonly Range[] }): Buffer[] {
-  const slices = ranges.map(({ page, from, to }) => page.slice(from, to));
-  const last = slices.pop() as Buffer;
-  return [...slices, last.subarray(0, -SEPARATOR.length)];
+function bytesOf(ranges: readonly Range[]): Buffer[] {
+  const pieces = ranges.map(({ page, from, to }) => page.slice(from, to));
+  const last = pieces.pop();
+  return last === undefined ? [] : [...pieces, last.subarray(0, -SEPARATOR.length)];
 }
 
 /** The events, read back. */
-function eventsOf(given: { ranges: readonly Range[] }): LogEvent[] {
-  return JSON.parse(`[${Buffer.concat(bytesOf(given)).toString()}]`) as LogEvent[];
+function eventsOf(ranges: readonly Range[]): LogEvent[] {
+  return JSON.parse(`[${Buffer.concat(bytesOf(ranges)).toString()}]`) as LogEvent[];
 }
 
-/** Whether order could suffer with both in flight: CloudWatch Logs orders by timestamp, then by arrival. */
+/**
+ * Whether order could suffer with both in flight: CloudWatch Logs orders by timestamp, then by arrival. The halves of one
+ * batch, which share its number, go one after the other, too.
+ */
 function overlap(a: Batch, b: Batch): boolean {
-  return a.stream === b.stream && a.firstMs <= b.lastMs && b.firstMs <= a.lastMs;
+  return a.firstNumber === b.firstNumber || (a.stream === b.stream && a.firstMs <= b.lastMs && b.firstMs <= a.lastMs);
+}
+
+/** The next event: where it is, or will be. */
+interface Cursor {
+  page: Page;
+  index: number;
 }
 
 /** Waits until everything before an event has an outcome, or until there is room for so many bytes. */
@@ -1618,10 +1623,10 @@ class Queue {
   #recoveryTimer: Stop | undefined;
   /** The last page; and the first event that no batch has, if there is a page. */
   #tail: Page | undefined;
-  #cursor: { page: Page; index: number } | undefined;
+  #cursor: Cursor | undefined;
   #waitingEvents = 0;
   #waitingBytes = 0;
-  /** Without an outcome: those with a request under way, and those that the order of events holds back. */
+  /** Without an outcome: those with a request under way, and those that wait for one of these. */
   readonly #batches: Batch[] = [];
   /** Memory of pages that are done, to be used again: new memory costs more than what is written into it. */
   readonly #spare: Page[] = [];
@@ -1655,7 +1660,8 @@ class Queue {
   }
 
   get logStreamName(): string {
-    return this.#sender.streams.at(Date.now()).name;
+    const { streams } = this.#sender;
+    return streams.at(streams.own, Date.now()).name;
   }
 
   stats(): Stats {
@@ -1777,12 +1783,10 @@ class Queue {
     this.#recoveryTimer?.();
     const cause = this.#sender.stop();
     this.#sealTail();
-    const taken = this.#batches.splice(0).flatMap((batch) => batch.ranges);
-    const waiting = this.#cursor === undefined ? [] : rangesFrom(this.#cursor, this.#waitingEvents).ranges;
-    const ranges = [...taken, ...waiting];
+    while (this.#waitingEvents > 0) this.#cut();
     // What is on disk stays pending: the next logger of the log group sends it.
-    const lost = ranges.filter(({ page }) => this.#spool?.holds(page) !== true);
-    const events = lost.flatMap((range) => eventsOf({ ranges: [range] }));
+    const isLost = ({ page }: Range) => this.#spool?.holds(page) !== true;
+    const events = this.#batches.splice(0).flatMap(({ ranges }) => eventsOf(ranges.filter(isLost)));
     this.#spool?.close();
     this.#counts.pending -= events.length;
     this.#dropped.unsent += events.length;
@@ -1802,7 +1806,7 @@ class Queue {
     // Memory and disk are to tell the same: a call that has no stack left for both writes nothing.
     if (this.#spool !== undefined && isStackEnd()) throw new RangeError("Maximum call stack size exceeded");
     if (this.#waitingEvents === 0) this.#sendIn(this.#sender.fillMs());
-    const page = this.#write(this.#sender.streams.at(timestamp), timestamp, textBytes);
+    const page = this.#write(timestamp, textBytes);
     // No call before it is counted: the stack may be at its end.
     this.#accepted++;
     this.#counts.pending++;
@@ -1811,24 +1815,31 @@ class Queue {
     this.#waitingBytes += textBytes + LIMITS.eventOverheadBytes;
     this.#spool?.append(page);
     const { maxBatchEvents, maxBatchBytes } = this.#settings;
-    const isFull = this.#waitingBytes + LIMITS.eventOverheadBytes >= maxBatchBytes;
-    if (this.#waitingEvents > maxBatchEvents || this.#waitingBytes > maxBatchBytes) this.#pump();
+    if (this.#hasOverfull()) this.#pump();
     // Full: it goes as soon as the millisecond is over, for all events of that travel together.
-    else if (this.#waitingEvents === maxBatchEvents || isFull) this.#sendIn(1);
+    else if (this.#waitingEvents === maxBatchEvents || this.#waitingBytes + LIMITS.eventOverheadBytes >= maxBatchBytes)
+      this.#sendIn(1);
+  }
+
+  /** Whether more is waiting than one batch can have. */
+  #hasOverfull(): boolean {
+    const { maxBatchEvents, maxBatchBytes } = this.#settings;
+    return this.#waitingEvents > maxBatchEvents || this.#waitingBytes > maxBatchBytes;
   }
 
   /** Writes the encoded event into the last page, or into a new one. */
-  #write(stream: LogStream, timestamp: number, textBytes: number): Page {
+  #write(timestamp: number, textBytes: number): Page {
     if (timestamp !== this.#head.timestamp) this.#head = { timestamp, bytes: headOf(timestamp) };
     const head = this.#head.bytes;
     const text = this.#encoded;
     const tail = this.#tail;
-    if (tail?.isOpen && tail.stream === stream && tail.write(timestamp, head, text, textBytes)) return tail;
+    if (tail?.isOpen && tail.write(timestamp, head, text, textBytes)) return tail;
+    const stream = this.#sender.streams.own;
     // In JSON, no byte becomes more than six.
     for (const times of [2, 6]) {
       const needBytes = times * textBytes + MAX_AROUND_BYTES;
       const spare = needBytes <= PAGE_BYTES ? this.#spare.pop() : undefined;
-      const page = spare ?? new Page(stream, Math.max(PAGE_BYTES, needBytes));
+      const page = spare ?? new Page(stream, Buffer.allocUnsafeSlow(Math.max(PAGE_BYTES, needBytes)));
       page.stream = stream;
       if (!page.write(timestamp, head, text, textBytes)) continue;
       this.#link(page);
@@ -1858,66 +1869,67 @@ class Queue {
 
   /** Starts every request that may start. Batches that may not hold up none but of their own time. */
   #pump(): void {
-    let inFlight = this.#batches.filter(({ isSent }) => isSent).length;
     for (let place = 0; place < MAX_CUT_BATCHES && this.#state !== "closed"; place++) {
-      if (inFlight >= this.#sender.window || (place === this.#batches.length && !this.#cut())) return;
+      if (this.#inFlight() >= this.#sender.window) return;
+      if (place === this.#batches.length) {
+        // One that is not full goes alone, so that it fills while others are in flight.
+        const isDue = this.#accepted - this.#waitingEvents < this.#due && place === 0;
+        if (!this.#hasOverfull() && !isDue) return;
+        this.#cut();
+      }
       const batch = this.#batches[place] as Batch;
       if (batch.isSent || this.#batches.slice(0, place).some((before) => overlap(before, batch))) continue;
-      void this.#deliver(batch);
       batch.isSent = true;
-      inFlight++;
+      void this.#deliver(batch);
     }
   }
 
-  /** Cuts the next batch from what is waiting. One that is not full goes alone, so that it fills while others are in flight. */
-  #cut(): boolean {
-    const { maxBatchEvents, maxBatchBytes } = this.#settings;
-    const firstNumber = this.#accepted - this.#waitingEvents;
-    const isOver = this.#waitingEvents > maxBatchEvents || this.#waitingBytes > maxBatchBytes;
-    const isDue = this.#waitingEvents > 0 && firstNumber < this.#due && this.#batches.length === 0;
-    const start = this.#cursor;
-    if (start === undefined || !(isOver || isDue)) return false;
-    const { count, isFull } = this.#measure(start);
-    const { ranges, end } = rangesFrom(start, count);
-    const { stream } = (ranges[0] as Range).page;
-    const batch = batchOf(ranges, { stream, start, firstNumber, isFull });
-    this.#batches.push(batch);
-    this.#cursor = end;
-    this.#waitingEvents -= batch.count;
-    this.#waitingBytes -= batch.sizeBytes;
-    if (this.#waitingEvents > 0) this.#sendIn(this.#sender.fillMs());
-    return true;
+  #inFlight(): number {
+    return this.#batches.filter(({ isSent }) => isSent).length;
   }
 
-  /** How many of the first waiting events a batch can have, and whether more are waiting. */
-  #measure(start: { page: Page; index: number }): { count: number; isFull: boolean } {
+  /** Makes a batch of the first waiting events, as many as it can have. */
+  #cut(): void {
     const { maxBatchEvents, maxBatchBytes } = this.#settings;
+    const { streams } = this.#sender;
+    const firstNumber = this.#accepted - this.#waitingEvents;
+    const start = this.#cursor as Cursor;
+    const ranges: Range[] = [];
+    let stream: LogStream | undefined;
     let [count, bytes, first, last] = [0, 0, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
     /** Where the newest millisecond begins, while they come in order. */
-    let [mark, isSorted] = [0, true];
-    let { stream } = start.page;
-    let index = start.index;
-    for (let page: Page | undefined = start.page; page !== undefined; page = page.next) {
-      if (count === 0) stream = page.stream;
-      for (; index < page.count; index++) {
-        const time = page.times[index] as number;
-        bytes += page.sizes[index] as number;
-        const spanMs = Math.max(last, time) - Math.min(first, time);
-        const isOver = count === maxBatchEvents || bytes > maxBatchBytes || spanMs >= LIMITS.maxBatchSpanMs;
-        if (count > 0 && (isOver || page.stream !== stream)) {
-          // Events of one millisecond travel together: those of the newest one stay for the next batch.
-          const staysWhole = isSorted && time === last && page.stream === stream && mark > 0;
-          return { count: staysWhole ? mark : count, isFull: true };
-        }
-        if (time !== last) mark = count;
-        isSorted &&= time >= last;
-        first = Math.min(first, time);
-        last = Math.max(last, time);
-        count++;
+    let [mark, isSorted, isFull] = [0, true, false];
+    let { page, index } = start;
+    for (; count < this.#waitingEvents; count++) {
+      if (index === page.count) [page, index] = [page.next as Page, 0];
+      const time = page.times[index] as number;
+      const own = streams.at(page.stream, time);
+      bytes += page.sizes[index] as number;
+      const spanMs = Math.max(last, time) - Math.min(first, time);
+      const isOver = count === maxBatchEvents || bytes > maxBatchBytes || spanMs >= LIMITS.maxBatchSpanMs;
+      isFull = count > 0 && (isOver || own !== stream);
+      if (isFull) {
+        // Events of one millisecond travel together: those of the newest one stay for the next batch.
+        if (isSorted && time === last && own === stream && mark > 0) count = mark;
+        break;
       }
-      index = 0;
+      stream = own;
+      if (time !== last) mark = count;
+      isSorted &&= time >= last;
+      first = Math.min(first, time);
+      last = Math.max(last, time);
+      const range = ranges[ranges.length - 1];
+      if (range?.page === page) range.to = ++index;
+      else ranges.push({ page, from: index, to: ++index });
     }
-    return { count, isFull: false };
+    const taken = partOf(ranges, 0, count);
+    const end = taken[taken.length - 1] as Range;
+    this.#cursor = { page: end.page, index: end.to };
+    const batch = batchOf(taken, { stream: stream as LogStream, start, firstNumber, isFull });
+    this.#batches.push(batch);
+    this.#waitingEvents -= count;
+    this.#waitingBytes -= batch.sizeBytes;
+    if (this.#waitingEvents > 0 && this.#state !== "closed") this.#sendIn(this.#sender.fillMs());
   }
 
   /** Puts a batch that was throttled back, and takes it again with what was logged since: fewer requests are what helps. */
@@ -1929,55 +1941,61 @@ class Queue {
     this.#cursor = batch.start;
     this.#waitingEvents += batch.count;
     this.#waitingBytes += batch.sizeBytes;
-    this.#due = this.#accepted;
     this.#cut();
     const [grown] = this.#batches as [Batch];
-    grown.isSent = true;
-    return grown;
+    return Object.assign(grown, { isSent: true, progress: batch.progress });
   }
 
-  /** Sends a batch until it has an outcome, or the queue is closed. */
+  /** Sends a batch until it has an outcome, another one is to go before it, or the queue is closed. */
   async #deliver(given: Batch): Promise<void> {
     // Not within the log call that filled the batch.
     await undefined;
     let batch = given;
-    const progress: Progress = { failures: 0, repairs: 0, wasPut: false, mayZip: true };
     while (this.#state !== "closed") {
-      const outcome = await this.#sender.send(batch, progress, this.#flushes.size > 0);
+      const outcome = await this.#sender.send(batch);
       // Closed meanwhile: its events were counted then.
       if ((this.#state as string) === "closed") return;
       if (outcome.kind === "stored") return this.#settle(batch, outcome.rejected);
-      if (outcome.kind === "throttled") batch = this.#recut(batch);
-      if (outcome.kind !== "invalid") continue;
-      if (batch.count > 1) return await this.#deliverHalves(batch);
-      return this.#settle(batch, [{ reason: "invalid", from: 0, to: 1 }], outcome.cause);
+      if (outcome.kind === "invalid") return this.#halve(batch, outcome.cause);
+      // Refused for its sequence token: the next one is known when the others have an outcome.
+      if (outcome.verdict === undefined && this.#sender.hasTokens && this.#inFlight() > 1) {
+        batch.isSent = false;
+        return;
+      }
+      await this.#sender.pause(outcome.verdict, batch.progress, this.#flushes.size > 0);
+      if (outcome.verdict === "throttled" && (this.#state as string) !== "closed") batch = this.#recut(batch);
     }
   }
 
-  /** One after the other. */
-  async #deliverHalves(batch: Batch): Promise<void> {
-    const middle = batch.count >> 1;
-    const halves = [partOf(batch, 0, middle), partOf(batch, middle, batch.count)];
+  /** Finds the event for which a batch was refused. The others are delivered. */
+  #halve(batch: Batch, cause: Error): void {
+    const { ranges, count } = batch;
+    const middle = count >> 1;
+    if (middle === 0) {
+      this.#settle(batch, [{ reason: "invalid", from: 0, to: 1 }], cause);
+      return;
+    }
+    const halves = [partOf(ranges, 0, middle), partOf(ranges, middle, count)].map((half) => batchOf(half, batch));
     this.#batches.splice(this.#batches.indexOf(batch), 1, ...halves);
-    for (const half of halves) half.isSent = true;
-    for (const half of halves) await this.#deliver(half);
+    this.#pump();
   }
 
-  /** Counts the events of a batch as delivered, but for ranges of it. */
+  /** Counts the events of a batch as delivered, but for some of them. */
   #settle(batch: Batch, rejected: Rejection[], cause?: Error): void {
+    const { ranges, count, sizeBytes } = batch;
     this.#batches.splice(this.#batches.indexOf(batch), 1);
-    this.#counts.pending -= batch.count;
-    this.#pendingBytes -= batch.sizeBytes;
-    this.#counts.delivered += batch.count;
+    this.#counts.pending -= count;
+    this.#pendingBytes -= sizeBytes;
+    this.#counts.delivered += count;
     for (const { reason, from, to } of rejected) {
       this.#counts.delivered -= to - from;
       this.#rejected[reason] += to - from;
-      this.#reporter.loss(reason, eventsOf(partOf(batch, from, to)), cause);
+      this.#reporter.loss(reason, eventsOf(partOf(ranges, from, to)), cause);
     }
-    for (const { page, from, to } of batch.ranges) page.left -= to - from;
-    for (const page of new Set(batch.ranges.map((range) => range.page))) {
+    for (const { page, from, to } of ranges) page.left -= to - from;
+    for (const page of new Set(ranges.map((range) => range.page))) {
       if (page.left === 0) this.#release(page);
-      else this.#spool?.settle(page, batch.ranges);
+      else this.#spool?.settle(page, ranges);
     }
     this.#notify();
     this.#pump();
@@ -1998,13 +2016,11 @@ class Queue {
   /** Takes what dead processes have left, as there is room for it. */
   async #recover(spool: Spool): Promise<void> {
     for await (const { logStreamName, events, file } of spool.recover()) {
-      const texts = events.map(({ message }) => Buffer.from(message));
-      const bytes = sum(texts.map(({ length }) => length + LIMITS.eventOverheadBytes));
+      const page = pageOf(this.#sender.streams.named(logStreamName), events);
+      const bytes = sum(page.sizes);
       await this.room(bytes);
       if (this.#state === "closed") return;
-      const page = pageOf(this.#sender.streams.named(logStreamName), events, texts, bytes);
       page.file = file;
-      page.trim();
       this.#link(page);
       if (this.#waitingEvents === 0) this.#sendIn(this.#sender.fillMs());
       this.#accepted += page.count;
@@ -2044,28 +2060,17 @@ class Queue {
 }
 
 /** A page of its own for events that are there already. */
-function pageOf(stream: LogStream, events: readonly LogEvent[], texts: readonly Buffer[], bytes: number): Page {
-  // In JSON, most texts become little longer, and no byte more than six.
-  for (let times = 2; ; times += 4) {
-    const page = new Page(stream, times * bytes + MAX_AROUND_BYTES * events.length);
-    const isWritten = events.every(({ timestamp }, index) => {
-      const text = texts[index] as Buffer;
-      return page.write(timestamp, headOf(timestamp), text, text.length);
-    });
-    if (isWritten) return page;
-  }
-}
-
-/** The next `count` events from a place on, and the place behind them. */
-function rangesFrom(start: { page: Page; index: number }, count: number): { ranges: Range[]; end: typeof start } {
-  const ranges: Range[] = [];
-  let { page, index } = start;
-  for (let left = count; ; [page, index] = [page.next as Page, 0]) {
-    const to = Math.min(page.count, index + left);
-    if (index < to) ranges.push({ page, from: index, to });
-    left -= to - index;
-    if (left === 0) return { ranges, end: { page, index: to } };
-  }
+function pageOf(stream: LogStream, events: readonly LogEvent[]): Page {
+  const elements = events.map((event) => Buffer.from(JSON.stringify(event) + SEPARATOR));
+  const page = new Page(stream, Buffer.concat(elements));
+  page.isOpen = false;
+  for (const [index, { timestamp, message }] of events.entries())
+    page.add(
+      timestamp,
+      page.startOf(index) + (elements[index] as Buffer).length,
+      Buffer.byteLength(message) + LIMITS.eventOverheadBytes,
+    );
+  return page;
 }
 
 // ═══════════════════════════════════════════════ 10 · Sender ════════════════════════════════════════════════
@@ -2077,11 +2082,11 @@ interface Rejection {
   to: number;
 }
 
-/** What became of a batch: stored but for some of its events; refused for what is in it; or to be sent again now. */
+/** What became of a try: stored but for some events; refused for what is in the batch; or to be made again, after a pause. */
 type Outcome =
   | { kind: "stored"; rejected: Rejection[] }
   | { kind: "invalid"; cause: Error }
-  | { kind: "throttled" | "again" };
+  | { kind: "again"; verdict: Verdict | undefined };
 
 /** What the sender knows of a batch from try to try. */
 interface Progress {
@@ -2090,6 +2095,10 @@ interface Progress {
   repairs: number;
   wasPut: boolean;
   mayZip: boolean;
+  /** How often pauses had been asked to end when the last try began. */
+  wakes: number;
+  /** The sequence token, or none, that it goes with until that is refused: with another one it could be stored twice. */
+  token?: string | undefined;
 }
 
 /** What an error calls for. */
@@ -2166,7 +2175,9 @@ function advice({ name = "", code = "", message = "" }: AnyError, logGroupName: 
 
 /** A log stream that is written to. */
 interface LogStream {
+  /** With `{date}` in it, a log stream for each day. */
   name: string;
+  isDated: boolean;
   /** To be created before the first put, under another name if this one is taken. */
   isFresh: boolean;
   /** Under way: whoever misses the log stream waits for it. */
@@ -2175,28 +2186,39 @@ interface LogStream {
   token?: string | undefined;
 }
 
-/** The log stream of each event: always the same, but for `{date}`. */
 class LogStreams {
-  readonly #template: string;
+  /** That of the options. */
+  readonly own: LogStream;
   readonly #byName = new Map<string, LogStream>();
-  readonly #only: LogStream | undefined;
 
   constructor(template: string) {
-    this.#template = fillName(template, Date.now());
-    if (template.includes("{date}")) return;
-    this.#only = this.named(this.#template);
-    this.#only.isFresh = template === DEFAULTS.logStreamName;
-  }
-
-  at(timestamp: number): LogStream {
-    if (this.#only !== undefined) return this.#only;
-    return this.named(this.#template.split("{date}").join(new Date(timestamp).toISOString().slice(0, 10)));
+    this.own = this.named(fillName(template, Date.now()));
+    this.own.isFresh = template === DEFAULTS.logStreamName;
   }
 
   named(name: string): LogStream {
-    const stream = this.#byName.get(name) ?? { name, isFresh: false };
+    const stream = this.#byName.get(name) ?? { name, isDated: name.includes("{date}"), isFresh: false };
     this.#byName.set(name, stream);
     return stream;
+  }
+
+  /** The log stream of an event of that time. */
+  at(stream: LogStream, timestamp: number): LogStream {
+    if (!stream.isDated) return stream;
+    const date = String(new Date(timestamp).toJSON()).slice(0, 10);
+    return this.named(stream.name.split("{date}").join(date));
+  }
+}
+
+/** Why something could not be created, and what that calls for. */
+class CreationTrouble {
+  readonly error: unknown;
+  readonly verdict: Verdict;
+
+  constructor(error: unknown) {
+    this.error = error;
+    // What CloudWatch Logs calls invalid is a setting here, and no event.
+    this.verdict = isPassing(error) ? verdictOf(error) : "configuration";
   }
 }
 
@@ -2210,6 +2232,8 @@ class Sender {
   readonly streams: LogStreams;
   requests = 0;
   retries = 0;
+  /** An endpoint has asked for sequence tokens: requests take turns, each needs the token of the one before. */
+  hasTokens = false;
   readonly #logGroupName: string;
   readonly #settings: Settings;
   readonly #reporter: Reporter;
@@ -2230,9 +2254,6 @@ class Sender {
   readonly #bodies: Buffer[] = [];
   /** Setting the retention policy. */
   readonly #chores = new Set<Promise<void>>();
-  /** Once an endpoint has asked for sequence tokens, requests take turns. */
-  #hasTokens = false;
-  #turn: Promise<unknown> = Promise.resolve();
   /** The pauses that are under way, and how often they have been asked to end. */
   readonly #pauses = new Set<() => void>();
   #wakes = 0;
@@ -2258,7 +2279,7 @@ class Sender {
 
   /** How many batches may be under way. In trouble one is enough to find out how things are. */
   get window(): number {
-    return this.#trouble !== undefined || this.#hasTokens ? 1 : this.#settings.maxInFlight;
+    return this.#trouble !== undefined || this.hasTokens ? 1 : this.#settings.maxInFlight;
   }
 
   /** How long a batch has to fill. Fewer, fuller requests are what an account that throttles has room for. */
@@ -2302,17 +2323,14 @@ class Sender {
     return this.#trouble?.cause;
   }
 
-  /** One try to store a batch, and the pause after it where that failed; shorter where somebody waits for it. */
-  async send(batch: Batch, progress: Progress, isAwaited: boolean): Promise<Outcome> {
-    const [number, wakes] = [++this.#tries, this.#wakes];
-    const { stream } = batch;
-    const zip = progress.mayZip && this.#gzipRefusals < MAX_GZIP_REFUSALS && batch.sizeBytes >= GZIP_MIN_BYTES;
-    let isCreating = stream.isFresh;
-    let error: unknown;
-    let isRepaired = false;
+  /** One try to store a batch. */
+  async send(batch: Batch): Promise<Outcome> {
+    const { stream, progress, count, sizeBytes } = batch;
+    const number = ++this.#tries;
+    progress.wakes = this.#wakes;
+    const zip = progress.mayZip && this.#gzipRefusals < MAX_GZIP_REFUSALS && sizeBytes >= GZIP_MIN_BYTES;
     try {
-      if (isCreating) await this.#create(stream);
-      isCreating = false;
+      if (stream.isFresh) await this.#create(stream);
       this.requests++;
       if (progress.wasPut) this.retries++;
       progress.wasPut = true;
@@ -2320,38 +2338,42 @@ class Sender {
       this.#trouble = undefined;
       if (zip) this.#gzipRefusals = 0;
       else if (!progress.mayZip) this.#gzipRefusals++;
-      return { kind: "stored", rejected: this.#rejectedOf(answer, batch.count) };
-    } catch (thrown) {
-      error = thrown;
+      return { kind: "stored", rejected: this.#rejectedOf(answer, count) };
+    } catch (error) {
+      return await this.#failed(batch, number, zip, error);
     }
-    let verdict = verdictOf(error);
-    const { status = 0, isClockCorrected, expectedSequenceToken } = anyError(error);
+  }
+
+  /** Puts right what it can, and says how to go on. */
+  async #failed(batch: Batch, number: number, zip: boolean, thrown: unknown): Promise<Outcome> {
+    const { stream, progress } = batch;
+    const isCreation = thrown instanceof CreationTrouble;
+    const { error, verdict } = isCreation ? thrown : { error: thrown, verdict: verdictOf(thrown) };
+    const { status = 0, code = "", isClockCorrected = false, expectedSequenceToken } = anyError(error);
     if (status > 0) this.#hasAnswered = true;
     if (verdict === "token" || verdict === "accepted") {
-      this.#hasTokens = true;
+      this.hasTokens = true;
       stream.token = expectedSequenceToken;
+      delete progress.token;
     }
     if (verdict === "accepted") return { kind: "stored", rejected: [] };
     // Endpoints refuse gzip with errors of their own choice. If the same works without, it was that.
-    const isZipRefused = zip && !isCreating && (verdict === "invalid" || status === 415);
+    const isZipRefused = zip && !isCreation && (verdict === "invalid" || status === 415);
     if (isZipRefused) this.#gzipRefusals = MAX_GZIP_REFUSALS - 1;
-    else if (verdict === "invalid" && !isCreating) return { kind: "invalid", cause: this.#clean(error) };
+    else if (verdict === "invalid") return { kind: "invalid", cause: this.#clean(error) };
     if (isZipRefused || (zip && status >= 500)) progress.mayZip = false;
-    if (verdict === "missing" && !isCreating && !this.#isStopped) {
+    let isRepaired = verdict === "token" || isZipRefused || isClockCorrected;
+    if (verdict === "missing" && !this.#isStopped) {
       try {
         await this.#create(stream);
         isRepaired = true;
-      } catch (thrown) {
-        error = thrown;
-        isCreating = true;
+      } catch (trouble) {
+        return await this.#failed(batch, number, false, trouble);
       }
     }
-    // What CloudWatch Logs calls invalid of a creation is a setting here, and no event.
-    if (isCreating) verdict = isPassing(error) ? verdictOf(error) : "configuration";
-    isRepaired ||= verdict === "token" || isZipRefused || isClockCorrected === true;
-    if (isRepaired && progress.repairs++ < MAX_REPAIRS) return { kind: "again" };
+    if (isRepaired && progress.repairs++ < MAX_REPAIRS) return { kind: "again", verdict: undefined };
     // An endpoint that has never answered, where nobody listens, is a wrong one.
-    const isWrong = !this.#hasAnswered && /ECONNREFUSED|ENOTFOUND/.test(anyError(error).code ?? "");
+    const isWrong = !this.#hasAnswered && /ECONNREFUSED|ENOTFOUND/.test(code);
     const isSetting = verdict === "configuration" || verdict === "missing";
     // What others have under way may still be stored.
     if ((isSetting || isWrong) && this.#aborts.size === 0)
@@ -2359,30 +2381,35 @@ class Sender {
     progress.failures++;
     if (this.#trouble === undefined) this.#paceMs = this.#pace();
     this.#note(error, isSetting, progress.failures);
-    if (await this.#pause(verdict, progress.failures, wakes, isAwaited)) progress.failures = 0;
-    return { kind: verdict === "throttled" ? "throttled" : "again" };
+    return { kind: "again", verdict };
   }
 
-  /** With jitter, and a timer that does not keep the process alive. True where `wake` ended it. */
-  async #pause(verdict: Verdict, failures: number, wakes: number, isAwaited: boolean): Promise<boolean> {
+  /** Waits before the next try, with jitter; shorter where somebody waits for it, or `wake` asks for that. */
+  async pause(
+    verdict: Verdict | undefined,
+    progress: Pick<Progress, "failures" | "wakes">,
+    isAwaited: boolean,
+  ): Promise<void> {
+    if (verdict === undefined) return;
     const isThrottled = verdict === "throttled";
     const maxMs = verdict === "configuration" ? CONFIGURATION_RETRY_MS : RETRY_MAX_MS;
-    let ms = Math.random() * Math.min(maxMs, RETRY_MIN_MS * 2 ** Math.min(failures - 1, 30));
+    let ms = Math.random() * Math.min(maxMs, RETRY_MIN_MS * 2 ** Math.min(progress.failures - 1, 30));
     if (isThrottled) {
       ms = this.#pace() * (0.5 + Math.random());
       this.#paceMs = 1.5 * this.#pace();
       this.#throttledAtMs = Date.now();
     }
-    let isWoken = this.#wakes !== wakes || (isThrottled && isAwaited);
+    let isWoken = this.#wakes !== progress.wakes || (isThrottled && isAwaited);
     for (let endsAt = Date.now() + ms; ; ) {
       if (isWoken) {
         // All loggers that flush at one moment would be throttled again: each goes on at a time of its own.
         endsAt = Math.min(endsAt, Date.now() + (isThrottled ? THROTTLED_FLUSH_MS * (1 + Math.random()) : 0));
         ms = Math.min(ms, endsAt - Date.now());
       }
-      if (ms <= 0 || this.#isStopped) return true;
+      if (ms <= 0) progress.failures = 0;
+      if (ms <= 0 || this.#isStopped) return;
       isWoken = await this.#sleep(ms);
-      if (!isWoken) return false;
+      if (!isWoken) return;
     }
   }
 
@@ -2403,11 +2430,8 @@ class Sender {
   async #put(batch: Batch, zip: boolean): Promise<PutAnswer> {
     const { stream } = batch;
     const wire: { body?: Buffer } = {};
-    const put = () => this.#request((sdk) => this.#command(sdk, batch, zip, wire));
-    // Each needs the token of the one before.
-    const hasTokens = this.#hasTokens;
-    this.#turn = hasTokens ? this.#turn.then(put, put) : put();
-    const given = await this.#turn;
+    const hasTokens = this.hasTokens;
+    const given = await this.#request((sdk) => this.#command(sdk, batch, zip, wire));
     const answer: PutAnswer = isObject(given) ? attempt(() => ({ ...given }), {}) : {};
     if (wire.body !== undefined && answer.$metadata?.requestId === undefined && answer.nextSequenceToken === undefined)
       throw new Error("The endpoint's answer is not one of CloudWatch Logs");
@@ -2422,7 +2446,10 @@ class Sender {
 
   #command(sdk: typeof Sdk, batch: Batch, zip: boolean, wire: { body?: Buffer }): object {
     const { entity, client } = this.#settings;
-    const { name: logStreamName, token: sequenceToken } = batch.stream;
+    const { stream, progress } = batch;
+    const logStreamName = stream.name;
+    if (!hasOwn(progress, "token")) progress.token = stream.token;
+    const sequenceToken = progress.token;
     const input = {
       logGroupName: this.#logGroupName,
       logStreamName,
@@ -2431,7 +2458,7 @@ class Sender {
     };
     // A client that is not the SDK's, such as a test double, finds the events here.
     const isRead = client !== undefined || this.#isPlain;
-    const command = new sdk.PutLogEventsCommand({ ...input, logEvents: isRead ? eventsOf(batch) : [] });
+    const command = new sdk.PutLogEventsCommand({ ...input, logEvents: isRead ? eventsOf(batch.ranges) : [] });
     if (this.#isPlain) return command;
     // The SDK serializes a request without events, and signs it with them: its own walk over 10,000 events, and the
     // stringifying after that, cost more than all the rest of a log call's way to AWS.
@@ -2447,7 +2474,7 @@ class Sender {
         this.#isPlain = at < NO_EVENTS.length;
         if (this.#isPlain)
           throw new Error("The SDK serializes in an unknown way; its own serializer is used from now on");
-        const pieces = [empty.subarray(0, at), ...bytesOf(batch), empty.subarray(at)];
+        const pieces = [empty.subarray(0, at), ...bytesOf(batch.ranges), empty.subarray(at)];
         const length = sum(pieces.map((piece) => piece.length));
         const spare = this.#bodies.pop();
         wire.body = spare !== undefined && spare.length >= length ? spare : Buffer.allocUnsafeSlow(1.1 * length);
@@ -2487,7 +2514,11 @@ class Sender {
     stream.creation ??= this.#createStream(stream, this.#settings.createLogGroup).finally(() => {
       stream.creation = undefined;
     });
-    await stream.creation;
+    try {
+      await stream.creation;
+    } catch (error) {
+      throw new CreationTrouble(error);
+    }
   }
 
   /** Creates a log stream, and its log group where that is missing. A fresh one gets another name where its own is taken. */
@@ -2539,13 +2570,13 @@ class Sender {
   /** Beside delivery, which it does not hold up. */
   async #retain(retentionInDays: number): Promise<void> {
     const logGroupName = this.#logGroupName;
-    for (let failures = 1; !this.#isStopped; failures++) {
-      const wakes = this.#wakes;
+    for (const progress = { failures: 1, wakes: 0 }; !this.#isStopped; progress.failures++) {
+      progress.wakes = this.#wakes;
       try {
         await this.#request((sdk) => new sdk.PutRetentionPolicyCommand({ logGroupName, retentionInDays }));
         return;
       } catch (error) {
-        if (isPassing(error) && !this.#isStopped) await this.#pause(verdictOf(error), failures, wakes, true);
+        if (isPassing(error) && !this.#isStopped) await this.pause(verdictOf(error), progress, true);
         else
           return this.#report("ERR_LOG_GROUP", `The retention policy of log group ${logGroupName} was not set`, error);
       }
@@ -2722,6 +2753,8 @@ const HEARTBEAT_MS = 60_000;
 /** The longest path that a socket can have: `sun_path` has 108 bytes on Linux, 104 on BSD and macOS, with a zero. */
 const MAX_SOCKET_PATH_BYTES = 103;
 const OWNER = /^([\da-f]{8})-([\da-f]{8})-\d{8}(\.sock)?$/;
+/** What could be read of such a file is in another one. */
+const DAMAGED = ".damaged";
 const OWNER_NAME_BYTES = "/01234567-01234567-01234567.sock".length;
 
 /** The file of a page, and its descriptor while events may be added. */
@@ -2792,7 +2825,9 @@ class Spool {
   settle(page: Page, ranges: readonly Range[]): void {
     const { file } = page;
     if (file === undefined || this.#home === undefined) return;
-    const lines = ranges.filter((range) => range.page === page).map(({ from, to }) => doneLine(from, to));
+    const lines = ranges
+      .filter((range) => range.page === page)
+      .map(({ from, to }) => JSON.stringify({ done: [from, to] }) + SEPARATOR);
     this.#try(() => this.#fs.appendFileSync(file.path, lines.join("")));
   }
 
@@ -2934,7 +2969,7 @@ class Spool {
     const opened = await this.#fs.promises.opendir(directory);
     try {
       for (let entry = await opened.read(); entry !== null; entry = await opened.read())
-        if (entry.isFile()) found(entry.name);
+        if (entry.isFile() && !entry.name.endsWith(DAMAGED)) found(entry.name);
     } finally {
       await opened.close();
     }
@@ -2950,11 +2985,9 @@ class Spool {
 
   /** Moves a file to the own ones. What is more than its events, or too much for a page, is written anew. */
   async #take(path: string, own: string): Promise<Leftover[]> {
-    const { appendFile, readFile, rename, rm, writeFile } = this.#fs.promises;
+    const { readFile, rename, rm, writeFile } = this.#fs.promises;
     await rename(path, own);
-    const { logGroupName, logStreamName, events, count, isPristine, isWhole } = parseSpoolFile(
-      await readFile(own, "utf8"),
-    );
+    const { logGroupName, logStreamName, events, isPristine, isWhole } = parseSpoolFile(await readFile(own, "utf8"));
     // Names of log groups that differ may have the same hash.
     if (logGroupName !== undefined && logGroupName !== this.#logGroupName) {
       await rename(own, path);
@@ -2962,9 +2995,11 @@ class Spool {
     }
     const portions = portionsOf(events, this.#maxBytes);
     if (isPristine && portions.length === 1) return [{ logStreamName, events, file: { path: own } }];
-    // Beside a file that is to go, they are known for copies that are not complete.
-    const pathOf = (portion: number) => `${own}${isWhole ? "." : "-"}${portion.toString(36).padStart(3, "0")}`;
-    const pages = portions.map((events, portion) => ({ logStreamName, events, file: { path: pathOf(portion) } }));
+    const pages = portions.map((events, portion) => ({
+      logStreamName,
+      events,
+      file: { path: `${own}.${portion.toString(36).padStart(3, "0")}` },
+    }));
     try {
       for (const { events, file } of pages) {
         const lines = events.map((event) => JSON.stringify(event) + SEPARATOR).join("");
@@ -2975,15 +3010,14 @@ class Spool {
       throw error;
     }
     const [only] = pages;
-    if (isWhole && only !== undefined && pages.length === 1) {
+    if (!isWhole) {
+      await rename(own, own + DAMAGED);
+      this.#reporter.error("ERR_SPOOL", `A file of the spool is damaged, it stays where it is: ${own}${DAMAGED}`);
+    } else if (only !== undefined && pages.length === 1) {
       // In its place: no moment has both, and names do not grow.
       await rename(only.file.path, own);
       only.file.path = own;
-    } else if (isWhole) await rm(own);
-    else {
-      this.#reporter.error("ERR_SPOOL", `A file of the spool is damaged, it stays where it is: ${own}`);
-      await appendFile(own, `\n${doneLine(0, count)}`);
-    }
+    } else await rm(own);
     return pages;
   }
 
@@ -3015,30 +3049,25 @@ class Spool {
   }
 }
 
-function doneLine(from: number, to: number): string {
-  return `{"done":[${from},${to}]}${SEPARATOR}`;
-}
-
 /** Whole lines only: what follows the last line break was being written when its process died. */
 function parseSpoolFile(text: string) {
   const parse = (line: string) => (attempt(() => JSON.parse(line) as unknown, undefined) ?? {}) as Fields;
   const lines = text.split("\n");
   const isTorn = lines.pop() !== "";
   const { logGroupName, logStreamName } = parse(lines.shift() ?? "{}");
-  const all: LogEvent[] = [];
-  const done = new Set<number>();
+  const all: (LogEvent | undefined)[] = [];
   // A file without a header never had an event.
   let isWhole = typeof logStreamName === "string" || text === "" || (isTorn && lines.length === 0);
   for (const line of lines) {
-    const { timestamp, message, done: range } = parse(line.replace(/,$/, ""));
-    if (Number.isSafeInteger(timestamp) && typeof message === "string") all.push({ timestamp, message } as LogEvent);
-    else if (Array.isArray(range))
-      for (let place = Number(range[0]); place < Math.min(Number(range[1]), all.length); place++) done.add(place);
+    const { timestamp, message, done } = parse(line.replace(/,$/, ""));
+    if (typeof timestamp === "number" && Number.isSafeInteger(timestamp) && typeof message === "string")
+      all.push({ timestamp, message: wellFormed(message) });
+    else if (Array.isArray(done)) all.fill(undefined, Number(done[0]), Number(done[1]));
     else isWhole = false;
   }
-  const events = typeof logStreamName === "string" ? all.filter((_, place) => !done.has(place)) : [];
+  const events = typeof logStreamName === "string" ? all.flatMap((event) => event ?? []) : [];
   const isPristine = isWhole && !isTorn && events.length > 0 && events.length === lines.length;
-  return { logGroupName, logStreamName: String(logStreamName), events, count: all.length, isPristine, isWhole };
+  return { logGroupName, logStreamName: String(logStreamName), events, isPristine, isWhole };
 }
 
 /** Events in portions of at most so many bytes, as the service counts. */

@@ -152,6 +152,36 @@ describe("the sender", () => {
     assert.equal(started.length, before);
   });
 
+  for (const turns of [0, 3, 20])
+    it(`a batch whose answer was lost when tokens were not asked for yet is not stored twice, ${turns} turns later`, async () => {
+      const stored: string[] = [];
+      let token: string | undefined;
+      let last: { text: string; sequenceToken: string | undefined } | undefined;
+      const { logger, out } = made(
+        double(async ({ logEvents, sequenceToken }) => {
+          const text = logEvents.map(({ message }) => message).join();
+          const isFirst = last === undefined;
+          if (sequenceToken !== token) {
+            const isKnown = last?.text === text && last.sequenceToken === sequenceToken;
+            const name = isKnown ? "DataAlreadyAcceptedException" : "InvalidSequenceTokenException";
+            throw Object.assign(failure(name, 400), { expectedSequenceToken: token });
+          }
+          stored.push(text);
+          last = { text, sequenceToken };
+          token = String(stored.length);
+          if (isFirst) for (const _ of range(turns)) await turn();
+          if (isFirst) throw Object.assign(new Error("reset"), { code: "ECONNRESET" });
+          return { nextSequenceToken: token };
+        }),
+        { maxBatchEvents: 1, maxInFlight: 4 },
+      );
+      const lines = range(8).map((n) => `{"time":${Date.now() - n * 1_000}}`);
+      for (const line of lines) out.write(`${line}\n`);
+      await logger.flush();
+      assert.deepEqual([...stored].sort(), lines.sort());
+      await logger.close();
+    });
+
   it("a wall clock that is set back by an hour during a pause does not hold up delivery", async (t) => {
     const time = new VirtualTime(t);
     let calls = 0;

@@ -998,6 +998,11 @@ describe("cost: waiting batches", () => {
       line: `stream.write('{"time":' + (now - (n % 2) * 108e6) + ',"x":"' + "x".repeat(224) + '"}\\n')`,
       atMostBytes: (full) => 2 * full,
     },
+    "lines that alternate between two log streams": {
+      options: { logStreamName: "s-{date}" },
+      line: `stream.write('{"time":' + (now - (n % 2) * 864e5) + ',"x":"' + "x".repeat(224) + '"}\\n')`,
+      atMostBytes: (full) => 2 * full,
+    },
     "large batches": { options: {}, line: `logger.info("x".repeat(290 - 26))`, atMostBytes: (full) => 2 * full },
     "one character each in a batch of its own: a fixed price for a batch": {
       options: { maxBatchEvents: 1 },

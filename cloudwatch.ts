@@ -451,7 +451,7 @@ export class CloudwatchLogger {
 
   /** The log stream in use; with `{date}`, that of the present day. */
   get logStreamName(): string {
-    return this.#core.logStreamName;
+    return this.#core.queue.logStreamName;
   }
 
   /** The threshold. @throws {RangeError} on setting what is no level. */
@@ -686,15 +686,6 @@ class Core {
     this.#format = compileFormat(format);
     this.queue = new Queue(logGroupName, settings, this.reporter);
     if (!this.#isPrinter) watchProcess(this);
-  }
-
-  get logStreamName(): string {
-    return this.queue.logStreamName;
-  }
-
-  /** A promise to wait for, where there is no room for so many more bytes. */
-  room(bytes: number): Promise<void> | undefined {
-    return this.queue.hasRoomFor(bytes) ? undefined : this.queue.room(bytes);
   }
 
   /** What the console has printed, but for what the logger or a function of its options prints. */
@@ -1759,16 +1750,14 @@ class Queue {
     this.#alive = undefined;
   }
 
-  hasRoomFor(bytes: number): boolean {
+  #hasRoomFor(bytes: number): boolean {
     return this.#pendingBytes === 0 || this.#pendingBytes + bytes <= QUEUE_ROOM * this.#settings.maxQueueBytes;
   }
 
-  /** Resolves when there is plenty of room for so many bytes, or nothing else in the queue. */
-  room(bytes: number): Promise<void> {
-    return new Promise((done) => {
-      this.#waitingForRoom.push({ need: bytes, done });
-      this.#notify();
-    });
+  /** A promise of plenty of room for so many bytes, or of nothing else in the queue; `undefined` where that is so. */
+  room(bytes: number): Promise<void> | undefined {
+    if (this.#hasRoomFor(bytes)) return undefined;
+    return new Promise((done) => this.#waitingForRoom.push({ need: bytes, done }));
   }
 
   startClosing(): void {
@@ -1952,16 +1941,16 @@ class Queue {
     await undefined;
     let batch = given;
     while (this.#state !== "closed") {
+      if (this.#sender.hasTokens && batch.progress.token === undefined && this.#inFlight() > 1) {
+        // Its sequence token is not known before the others have an outcome.
+        batch.isSent = false;
+        return;
+      }
       const outcome = await this.#sender.send(batch);
       // Closed meanwhile: its events were counted then.
       if ((this.#state as string) === "closed") return;
       if (outcome.kind === "stored") return this.#settle(batch, outcome.rejected);
       if (outcome.kind === "invalid") return this.#halve(batch, outcome.cause);
-      // Refused for its sequence token: the next one is known when the others have an outcome.
-      if (outcome.verdict === undefined && this.#sender.hasTokens && this.#inFlight() > 1) {
-        batch.isSent = false;
-        return;
-      }
       await this.#sender.pause(outcome.verdict, batch.progress, this.#flushes.size > 0);
       if (outcome.verdict === "throttled" && (this.#state as string) !== "closed") batch = this.#recut(batch);
     }
@@ -2052,7 +2041,7 @@ class Queue {
     }
     // One at a time: each takes some of the room.
     const [first] = this.#waitingForRoom;
-    if (first === undefined || !this.hasRoomFor(first.need)) return;
+    if (first === undefined || !this.#hasRoomFor(first.need)) return;
     this.#waitingForRoom.shift();
     first.done();
     void Promise.resolve().then(() => this.#notify());
@@ -2097,8 +2086,8 @@ interface Progress {
   mayZip: boolean;
   /** How often pauses had been asked to end when the last try began. */
   wakes: number;
-  /** The sequence token, or none, that it goes with until that is refused: with another one it could be stored twice. */
-  token?: string | undefined;
+  /** The sequence token, if any, that it goes with until that is refused: with another one it could be stored twice. */
+  token?: { value: string | undefined } | undefined;
 }
 
 /** What an error calls for. */
@@ -2115,23 +2104,13 @@ const VERDICTS: readonly [RegExp, Verdict][] = [
   [/^(CredentialsProviderError|SdkNotLoaded)$/, "configuration"],
 ];
 
-/** What counts of an error of the SDK, of Node or of anybody. */
-interface AnyError {
-  name?: string | undefined;
-  code?: string | undefined;
-  message?: string | undefined;
-  status?: number | undefined;
-  isClockCorrected?: boolean;
-  expectedSequenceToken?: string | undefined;
-}
-
 function verdictOf(thrown: unknown): Verdict {
-  const { name = "", code = "", message = "", status } = anyError(thrown);
+  const { name, code, message, status } = anyError(thrown);
   const known = VERDICTS.find(([names]) => names.test(name));
   if (known !== undefined) return known[1];
   if (status === 413) return "invalid";
   if (status === 429) return "throttled";
-  if (status !== undefined) return status >= 400 && status < 500 ? "configuration" : "transient";
+  if (status > 0) return status >= 400 && status < 500 ? "configuration" : "transient";
   // It never got as far as an answer.
   return /MODULE_NOT_FOUND/.test(code) || /\b(region|credential)/i.test(message) ? "configuration" : "transient";
 }
@@ -2141,28 +2120,29 @@ function isPassing(error: unknown): boolean {
   return /transient|throttled/.test(verdictOf(error));
 }
 
-/** What was thrown, whatever that is; read once, and no more of it than is known. */
-function anyError(thrown: unknown): AnyError {
-  if (!isObject(thrown)) return { name: "Error", message: String(thrown) };
+/** What counts of an error of the SDK, of Node or of anybody; each property is read once, and none has to be there. */
+function anyError(thrown: unknown) {
   const own = (from: unknown, name: string) => (isObject(from) ? read(from, name) : undefined);
   const text = (name: string) => {
     const value = own(thrown, name);
-    return typeof value === "string" ? value : undefined;
+    return typeof value === "string" ? value : "";
   };
   const metadata = own(thrown, "$metadata");
   const status = own(metadata, "httpStatusCode");
   return {
     name: text("name"),
     code: text("code"),
-    message: text("message"),
-    status: typeof status === "number" ? status : undefined,
+    message: isObject(thrown) ? text("message") : String(thrown),
+    status: typeof status === "number" ? status : 0,
     isClockCorrected: own(metadata, "clockSkewCorrected") === true,
-    expectedSequenceToken: text("expectedSequenceToken"),
+    expectedSequenceToken: text("expectedSequenceToken") || undefined,
   };
 }
 
+type AnyError = ReturnType<typeof anyError>;
+
 /** What to do about trouble. */
-function advice({ name = "", code = "", message = "" }: AnyError, logGroupName: string): string {
+function advice({ name, code, message }: AnyError, logGroupName: string): string {
   if (name === "SdkNotLoaded") return "";
   if (/region/i.test(message)) return "set AWS_REGION or the option region; pass null to print instead. ";
   if (/AccessDenied/.test(name)) return "allow logs:PutLogEvents, logs:CreateLogStream and logs:CreateLogGroup. ";
@@ -2328,6 +2308,7 @@ class Sender {
     const { stream, progress, count, sizeBytes } = batch;
     const number = ++this.#tries;
     progress.wakes = this.#wakes;
+    progress.token ??= { value: stream.token };
     const zip = progress.mayZip && this.#gzipRefusals < MAX_GZIP_REFUSALS && sizeBytes >= GZIP_MIN_BYTES;
     try {
       if (stream.isFresh) await this.#create(stream);
@@ -2349,12 +2330,12 @@ class Sender {
     const { stream, progress } = batch;
     const isCreation = thrown instanceof CreationTrouble;
     const { error, verdict } = isCreation ? thrown : { error: thrown, verdict: verdictOf(thrown) };
-    const { status = 0, code = "", isClockCorrected = false, expectedSequenceToken } = anyError(error);
+    const { status, code, isClockCorrected, expectedSequenceToken } = anyError(error);
     if (status > 0) this.#hasAnswered = true;
     if (verdict === "token" || verdict === "accepted") {
       this.hasTokens = true;
       stream.token = expectedSequenceToken;
-      delete progress.token;
+      progress.token = undefined;
     }
     if (verdict === "accepted") return { kind: "stored", rejected: [] };
     // Endpoints refuse gzip with errors of their own choice. If the same works without, it was that.
@@ -2448,8 +2429,7 @@ class Sender {
     const { entity, client } = this.#settings;
     const { stream, progress } = batch;
     const logStreamName = stream.name;
-    if (!hasOwn(progress, "token")) progress.token = stream.token;
-    const sequenceToken = progress.token;
+    const sequenceToken = progress.token?.value;
     const input = {
       logGroupName: this.#logGroupName,
       logStreamName,
@@ -2659,13 +2639,13 @@ class Sender {
 
   /** The error without request and answer, whose headers are signed, and without what AWS quotes of them. */
   #clean(error: unknown): Error {
-    const { name = "Error", message = reasonOf(error), status } = anyError(error);
+    const { name, message, status } = anyError(error);
     const withoutSecrets = (text: string) =>
       this.#secrets.reduce((cleaned, secret) => cleaned.split(secret).join(REDACTED), text).slice(0, 500);
     // SignatureDoesNotMatch goes on to quote the signed headers.
     const [text = ""] = message.split(/\n|The Canonical String/, 1);
-    const $metadata = status === undefined ? {} : { $metadata: { httpStatusCode: status } };
-    return Object.assign(new Error(withoutSecrets(text)), { name: withoutSecrets(name) }, $metadata);
+    const $metadata = status > 0 ? { $metadata: { httpStatusCode: status } } : {};
+    return Object.assign(new Error(withoutSecrets(text)), { name: withoutSecrets(name) || "Error" }, $metadata);
   }
 }
 
@@ -2958,7 +2938,9 @@ class Spool {
     return await new Promise((resolve) => {
       const connection = process.getBuiltinModule("node:net").connect(this.#socketOf(owner));
       connection.once("connect", () => resolve(true));
-      connection.once("error", ({ code }: AnyError) => resolve(code !== "ECONNREFUSED" && code !== "ENOENT"));
+      connection.once("error", ({ code }: NodeJS.ErrnoException) =>
+        resolve(code !== "ECONNREFUSED" && code !== "ENOENT"),
+      );
       connection.once("close", () => connection.destroy());
       connection.unref();
     });
@@ -3221,7 +3203,9 @@ class HostStream {
     for (let index = 0; index < lines.length; index++) {
       const line = (lines[index] as string).replace(/\r$/, "");
       if (line.trim() === "") continue;
-      const room = this.#mayWait ? this.#core.room(Buffer.byteLength(line) + LIMITS.eventOverheadBytes) : undefined;
+      const room = this.#mayWait
+        ? this.#core.queue.room(Buffer.byteLength(line) + LIMITS.eventOverheadBytes)
+        : undefined;
       if (room !== undefined) {
         void room.then(() => this.#send(lines.slice(index), callback));
         return;
@@ -3519,7 +3503,7 @@ const types = () => process.getBuiltinModule("node:util").types;
  * A timer of Node's, whatever a test runner has made of the global ones; returns what stops it. One that has fired is left
  * alone: some mocks would stop another in its place.
  */
-function startTimer(action: () => void, ms: number, keepsAlive = false): Stop {
+function startTimer(action: () => void, ms: number): Stop {
   const { setTimeout, clearTimeout } = process.getBuiltinModule("node:timers");
   // Node.js would go on counting a timer that is half made.
   if (isStackEnd()) throw new RangeError("Maximum call stack size exceeded");
@@ -3530,7 +3514,7 @@ function startTimer(action: () => void, ms: number, keepsAlive = false): Stop {
     },
     Math.min(ms, MAX_TIMER_MS),
   );
-  if (!keepsAlive) timer.unref();
+  timer.unref();
   return () => {
     if (timer !== undefined) clearTimeout(timer);
     timer = undefined;
@@ -3539,21 +3523,20 @@ function startTimer(action: () => void, ms: number, keepsAlive = false): Stop {
 
 type Stop = () => void;
 
-/** Passes after `ms`, and keeps the process alive until then; what is no time has passed. */
+/** Passes after `ms`; what is no time has passed. */
 function startDeadline(ms: number): { passed: Promise<void>; clear: Stop } {
   let clear: Stop = () => {};
   const passed = new Promise<void>((resolve) => {
-    if (ms !== Number.POSITIVE_INFINITY) clear = startTimer(resolve, ms > 0 ? ms : 0, true);
+    if (ms !== Number.POSITIVE_INFINITY) clear = startTimer(resolve, ms > 0 ? ms : 0);
   });
   return { passed, clear };
 }
 
-/** Keeps the process alive where timers are mocked, until it is closed. */
-function stayAlive(): { close(): void } | undefined {
-  if (typeof MessageChannel !== "function") return undefined;
-  const port = new MessageChannel().port1 as unknown as { onmessage: unknown; close(): void };
-  port.onmessage = () => {};
-  return port;
+/** Keeps the process alive, where timers are mocked, too, until it is closed. */
+function stayAlive(): { close(): void } {
+  const { port1 } = new (process.getBuiltinModule("node:worker_threads").MessageChannel)();
+  port1.on("message", () => {});
+  return port1;
 }
 
 /** Own enumerable properties of several values, later ones first. The engine copies; where one cannot be read, we do. */

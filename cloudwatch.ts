@@ -1321,29 +1321,42 @@ interface Oversize {
   bytes: number;
 }
 
-/** `roomBytes`: what the queue could take of it. */
+/**
+ * Cuts an event that is too large. In JSON its message is cut, where the rest leaves room for a piece of it; else its text.
+ * `roomBytes`: what the queue could take of it.
+ */
 function fitted(written: Written, { overflow, maxEventBytes }: Settings, roomBytes: number): Fit {
   const limitBytes = maxEventBytes - LIMITS.eventOverheadBytes;
-  const message = typeof written === "string" ? undefined : written.message;
-  // A message that will be cut is not written in full.
-  const isLong = typeof message === "string" && message.length > limitBytes && overflow !== "error";
-  const text = isLong ? "" : eventText(written);
+  const text = eventText(written);
   // No character takes more than three bytes.
-  if (!isLong && 3 * text.length <= limitBytes) return text;
+  if (3 * text.length <= limitBytes) return text;
   const bytes = Buffer.byteLength(text);
-  if (!isLong && bytes <= limitBytes) return text;
+  if (bytes <= limitBytes) return text;
   if (overflow === "error") return { text, bytes: bytes + LIMITS.eventOverheadBytes };
-  const inJson =
-    typeof written === "string" || message === undefined
-      ? undefined
-      : overflow === "truncate"
-        ? truncateJson(written, message, limitBytes)
-        : splitJson(written, message, limitBytes, roomBytes);
-  if (inJson !== undefined) return inJson;
-  const whole = text === "" ? eventText(written) : text;
-  if (overflow === "truncate") return whole.slice(0, cutAt(whole, 0, limitBytes, false));
-  const texts = cut(whole, limitBytes, false);
-  return texts.length * LIMITS.eventOverheadBytes + bytes > roomBytes ? { count: texts.length } : { texts };
+  const id = randomDigits(8);
+  const event: JsonEvent | undefined = typeof written === "string" ? undefined : written;
+  const message = event?.message ?? "";
+  const { length } = message;
+  const jsonOf = (piece: string, index: number, count: number): string => {
+    const more =
+      overflow === "split"
+        ? { part: { id, index, count } }
+        : { truncatedBytes: Buffer.byteLength(message) - Buffer.byteLength(piece) };
+    return jsonText({ ...(event as JsonEvent), message: piece, fields: { ...event?.fields, ...more } });
+  };
+  const frameBytes = length === 0 ? limitBytes + 1 : Buffer.byteLength(jsonOf("", length, length));
+  const inJson = limitBytes - frameBytes >= (overflow === "split" ? MAX_ESCAPED_BYTES : 0);
+  const [source, pieceBytes] = inJson ? [message, limitBytes - frameBytes] : [text, limitBytes];
+  if (overflow === "truncate") {
+    const piece = source.slice(0, cutAt(source, 0, pieceBytes, inJson));
+    return inJson ? jsonOf(piece, 0, 1) : piece;
+  }
+  const pieces = cut(source, pieceBytes, inJson);
+  const count = pieces.length;
+  // Parts that could not enter the queue are not made.
+  const leastBytes = inJson ? count * (frameBytes - 2 * String(length).length) + length : bytes;
+  if (leastBytes + count * LIMITS.eventOverheadBytes > roomBytes) return { count };
+  return { texts: inJson ? pieces.map((piece, index) => jsonOf(piece, index, count)) : pieces };
 }
 
 /** What becomes of an event of which too much was logged to be copied. */
@@ -1356,33 +1369,6 @@ function tooLarge({ overflow, maxEventBytes }: Settings): Fit {
 /** The text of an event. CloudWatch Logs refuses an empty one. */
 function eventText(written: Written): string {
   return (typeof written === "string" ? written : jsonText(written)) || " ";
-}
-
-/** The event with another message, and with a field that tells why. */
-function jsonWith(event: JsonEvent, message: string, more: Fields): string {
-  return jsonText({ ...event, message, fields: { ...event.fields, ...more } });
-}
-
-/** The event with the beginning of its message; `undefined` where its fields alone are too large. */
-function truncateJson(event: JsonEvent, message: string, limitBytes: number): Fit | undefined {
-  const bytes = Buffer.byteLength(message);
-  const roomBytes = limitBytes - Buffer.byteLength(jsonWith(event, "", { truncatedBytes: bytes }));
-  if (roomBytes < 0) return undefined;
-  const piece = message.slice(0, cutAt(message, 0, roomBytes, true));
-  return jsonWith(event, piece, { truncatedBytes: bytes - Buffer.byteLength(piece) });
-}
-
-/** The event once for each piece of its message; `undefined` where its fields leave no room for one. */
-function splitJson(event: JsonEvent, message: string, limitBytes: number, roomBytes: number): Fit | undefined {
-  const { length } = message;
-  const id = randomDigits(8);
-  const fixedBytes = Buffer.byteLength(jsonWith(event, "", { part: { id, index: length, count: length } }));
-  if (limitBytes - fixedBytes < MAX_ESCAPED_BYTES) return undefined;
-  const pieces = cut(message, limitBytes - fixedBytes, true);
-  const count = pieces.length;
-  // Parts that could not enter the queue are not made.
-  if (count * (fixedBytes - 2 * String(length).length) + length > roomBytes) return { count };
-  return { texts: pieces.map((piece, index) => jsonWith(event, piece, { part: { id, index, count } })) };
 }
 
 function cut(text: string, limitBytes: number, inJson: boolean): string[] {

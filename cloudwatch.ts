@@ -3612,12 +3612,15 @@ function isError(value: unknown): value is Error {
 function isRecord(value: unknown): value is object {
   if (!isObject(value)) return false;
   const hasContent = () => {
+    // It says itself what its content is.
+    if (typeof (value as { toJSON?: unknown }).toJSON === "function") return false;
+    if (isPlain(value)) return true;
     if (Array.isArray(value) || ArrayBuffer.isView(value) || isError(value)) return false;
     const { isMap, isSet, isRegExp, isBoxedPrimitive, isPromise } = types();
     if ([isMap, isSet, isRegExp, isBoxedPrimitive, isPromise].some((is) => is(value))) return false;
-    return typeof (value as { toJSON?: unknown }).toJSON !== "function" && keysOf(value).length > 0;
+    return keysOf(value).length > 0;
   };
-  return attempt(() => isPlain(value) || hasContent(), false);
+  return attempt(hasContent, false);
 }
 
 function isPlain(value: object): boolean {

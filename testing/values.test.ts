@@ -187,6 +187,17 @@ describe("the shape of an event", () => {
     assert.deepEqual((await texts()).map(parsed), [{ level: "INFO", message: "x", a: 1 }]);
   });
 
+  it("a plain object with a toJSON of its own says itself what its content is, as in JSON", async () => {
+    const { logger, texts } = recorded();
+    const session = { user: "bob", token: SECRET, toJSON: () => ({ user: "bob" }) };
+    logger.info(session);
+    logger.info("signed in", { session });
+    assert.deepEqual((await texts()).map(parsed), [
+      { level: "INFO", message: '{"user":"bob"}' },
+      { level: "INFO", message: "signed in", session: { user: "bob" } },
+    ]);
+  });
+
   it("a field of a template that is undefined is empty", async () => {
     const { logger, texts } = recorded({ format: "[{u}] " });
     logger.info("x", { u: undefined });

@@ -713,15 +713,17 @@ class Core {
   }
 
   async flush(timeoutMs = this.#settings.closeTimeoutMs, isEnding = false): Promise<Stats> {
-    const deadline = startDeadline(timeoutMs);
+    let stop: Stop = () => {};
+    const passed = new Promise<void>((resolve) => {
+      // What is no time has passed.
+      if (timeoutMs !== Number.POSITIVE_INFINITY) stop = startTimer(resolve, timeoutMs > 0 ? timeoutMs : 0);
+    });
     const gapNotice = this.#gapNotice;
-    await this.queue.flushed(deadline.passed, isEnding);
+    await this.queue.flushed(passed, isEnding);
     // The notice of a gap is covered: there is room for it now.
-    if (gapNotice !== undefined) {
-      await Promise.race([gapNotice, deadline.passed]);
-      await this.queue.flushed(deadline.passed, isEnding);
-    }
-    deadline.clear();
+    await Promise.race([gapNotice, passed]);
+    if (gapNotice !== undefined) await this.queue.flushed(passed, isEnding);
+    stop();
     this.reporter.tellNow();
     return this.queue.stats();
   }
@@ -3306,7 +3308,6 @@ const isOneOf = (...values: readonly unknown[]): Rule => [
   (value: unknown) => values.includes(value),
 ];
 const isText = (words: string, isValid = (text: string) => text !== ""): Rule => ["string", words, isValid];
-const isList = (words: string, isValid: (value: unknown) => boolean): Rule => ["object", words, isValid];
 const NAME = `1 to ${LIMITS.maxNameLength} characters`;
 
 /** Type, rule and test of each option: what can be checked up front. */
@@ -3329,7 +3330,7 @@ const RULES: Record<string, Rule> = {
   ),
   fields: ["object|function", "an object or a function"],
   format: ["string|function", '"json", "text", a template or a function', (format: unknown) => format !== ""],
-  redact: isList("an array of names and dotted paths", isTexts),
+  redact: ["object", "an array of names and dotted paths", isTexts],
   console: isOneOf(true, false, "text"),
   overflow: isOneOf("error", "truncate", "split"),
   maxEventBytes: isInteger(LIMITS.minEventBytes, LIMITS.maxBatchBytes),
@@ -3344,7 +3345,7 @@ const RULES: Record<string, Rule> = {
     isSpoolPath,
   ),
   closeTimeoutMs: isInteger(0, MAX_TIMER_MS),
-  closeOnSignals: isList("an array of signals that can be caught", isSignals),
+  closeOnSignals: ["object", "an array of signals that can be caught", isSignals],
   onError: ["function", "a function"],
   onLoss: ["function", "a function"],
 };
@@ -3509,15 +3510,6 @@ function startTimer(action: () => void, ms: number): Stop {
 
 type Stop = () => void;
 
-/** Passes after `ms`; what is no time has passed. */
-function startDeadline(ms: number): { passed: Promise<void>; clear: Stop } {
-  let clear: Stop = () => {};
-  const passed = new Promise<void>((resolve) => {
-    if (ms !== Number.POSITIVE_INFINITY) clear = startTimer(resolve, ms > 0 ? ms : 0);
-  });
-  return { passed, clear };
-}
-
 /** Keeps the process alive, where timers are mocked, too, until it is closed. */
 function stayAlive(): { close(): void } {
   const { port1 } = new (process.getBuiltinModule("node:worker_threads").MessageChannel)();
@@ -3539,14 +3531,7 @@ function fieldsOf(a?: object, b?: object, c?: object): Fields {
   }
 }
 
-function keysOf(object: object): string[] {
-  try {
-    return Object.keys(object);
-  } catch (error) {
-    if (isStackEnd()) throw error;
-    return [];
-  }
-}
+const keysOf = (object: object): string[] => attempt(() => Object.keys(object), []);
 
 function read(object: object, key: PropertyKey): unknown {
   try {

@@ -79,45 +79,45 @@ export const LIMITS = Object.freeze({
   ]),
   /** CreateLogGroup, CreateLogStream: characters of a name. */
   maxNameLength: 512,
-  /** CreateLogGroup: tags, characters of a tag's key and of its value, characters of a KMS key's id or ARN. */
+  /** CreateLogGroup: tags, characters of a tag's key and of its value, characters of a KMS key's ARN. */
   maxTags: 50,
   maxTagKeyLength: 128,
   maxTagValueLength: 256,
   maxKmsKeyIdLength: 256,
 });
 
-/** Up to this share of `maxQueueBytes` every level is taken, the rest is for warn and worse; below the other there is room. */
+/** Shares of `maxQueueBytes`: above the first, only warn and worse are accepted; below the second there is room again. */
 const QUEUE_HEADROOM = 0.8;
 const QUEUE_ROOM = 0.5;
-/** Waiting events are written into pages of so many bytes; memory of so many pages is kept for later. */
+/** Size of the pages that waiting events are written into, and how many empty pages are kept for reuse. */
 const PAGE_BYTES = 65_536;
 const MAX_SPARE_PAGES = 128;
-/** So many batches at most are cut, in flight or held back by the order of events while others go past them. */
+/** At most this many batches are cut at a time: in flight, or held back by an earlier batch of the same millisecond. */
 const MAX_CUT_BATCHES = 64;
-/** Pauses before jitter: of transient trouble, and while the configuration is at fault, for a repair is found out soon. */
+/** Longest pauses between tries, before jitter: first and last for transient trouble; for a wrong configuration. */
 const RETRY_MIN_MS = 100;
 const RETRY_MAX_MS = 10_000;
 const CONFIGURATION_RETRY_MS = 30_000;
-/** Throttling: the slowest pace, how long after it the pace is as before, and half of the longest pause while a flush waits. */
+/** Throttling: the slowest pace; how long the pace takes to recover; half of the longest pause while a flush waits. */
 const PACE_MAX_MS = 30_000;
 const PACE_RECOVERY_MS = 50_000;
 const THROTTLED_FLUSH_MS = 300;
-/** A missing log stream, a token asked for, a clock corrected: the request is sent again at once, at most so often. */
+/** After a missing log stream, a requested token or a corrected clock, retry at once, at most three times. */
 const MAX_REPAIRS = 3;
-/** A request without an answer for so long is given up and sent again. */
+/** A request without an answer is aborted after this time, and retried. */
 const REQUEST_TIMEOUT_MS = 30_000;
-/** A batch that fails this often in a row is worth an `onError`; reports of one kind come at most this often. */
+/** Failures of a batch in a row until `onError` is told; least time between two reports of a kind. */
 const REPORT_AFTER_TRIES = 3;
 const REPORT_INTERVAL_MS = 1_000;
-/** Smaller requests are not worth gzip; it is given up when so many batches went through without it only. */
+/** Smaller requests are not compressed. Gzip is turned off once this many batches got through only without it. */
 const GZIP_MIN_BYTES = 1_024;
 const MAX_GZIP_REFUSALS = 3;
-/** Deeper values are cut off, and log calls made by getters within getters left out. */
+/** Deeper values become "[nested too deep]". Log calls made by getters nest no deeper than this. */
 const MAX_DEPTH = 500;
 const MAX_NESTED_CALLS = 4;
-/** The last words of a program, and what it says after them; the rest is printed. */
+/** `beforeExit` flushes at most this often; what is logged after that is printed. */
 const MAX_EXIT_FLUSHES = 2;
-/** How long a stderr that nobody reads may hold up the end of the process, and any other report. */
+/** Longest wait for a stderr that nobody reads: while the process exits, and for any other report. */
 const STDERR_EXIT_MS = 1_000;
 const STDERR_MS = 20;
 
@@ -222,7 +222,7 @@ export interface CloudwatchLoggerOptions {
   retentionInDays?: number | undefined;
   /** Tags of a log group that this logger creates; up to 50. */
   tags?: Record<string, string> | undefined;
-  /** KMS key of a log group that this logger creates; up to 256 characters. */
+  /** ARN of the KMS key of a log group that this logger creates; up to 256 characters. */
   kmsKeyId?: string | undefined;
   /** Class of a log group that this logger creates. */
   logGroupClass?: "STANDARD" | "INFREQUENT_ACCESS" | "DELIVERY" | "ESSENTIALS" | undefined;
@@ -330,15 +330,15 @@ export class CloudwatchLoggerError extends Error {
   }
 }
 
-/** Tells `onError` and `onLoss` when the call that caused a report is over; what they throw or reject with is ignored. */
+/** Calls `onError` and `onLoss`, never inside the call that caused the report. Ignores what they throw or reject with. */
 class Reporter {
   readonly #onError: (error: CloudwatchLoggerError) => unknown;
   readonly #onLoss: (loss: Loss) => unknown;
   readonly #waiting: (() => unknown)[] = [];
-  /** Losses without content, until the timer, `flush`, `close` or the exit tells them. */
+  /** Losses without content, gathered until the timer, `flush`, `close` or the exit reports them. */
   readonly #gathered = new Map<DroppedReason, Loss>();
   #timer: Stop | undefined;
-  /** Around the logger's own doings, once the console is captured: what is printed there is no event. */
+  /** Set while code of ours runs after `captureConsole()`: what that prints must not become an event. */
   #quiet: AsyncLocalStorage<true> | undefined;
 
   constructor({ onError, onLoss }: Settings) {
@@ -363,7 +363,7 @@ class Reporter {
     this.#timer ??= startTimer(() => this.tellNow(), REPORT_INTERVAL_MS);
   }
 
-  /** Tells what waits, gathered losses included. What the callbacks cause in turn waits for the next time. */
+  /** Reports everything that is waiting, gathered losses included. What the callbacks cause waits for the next call. */
   tellNow(): void {
     this.#timer?.();
     this.#timer = undefined;
@@ -372,7 +372,7 @@ class Reporter {
     this.#tellWaiting();
   }
 
-  /** From now on, it is known what the logger's own doings print. */
+  /** From now on `isPrinting` tells whether the logger itself is printing. */
   watchPrinting(): void {
     this.#quiet ??= new (process.getBuiltinModule("node:async_hooks").AsyncLocalStorage)();
   }
@@ -396,7 +396,7 @@ class Reporter {
   }
 }
 
-/** A loss that grows by events of which only number and time are known. */
+/** A loss plus more events, of which only count and time are known. */
 function widen(loss: Loss | undefined, reason: DroppedReason, count: number, timestamp: number): Loss {
   const { from, to } = loss ?? { from: timestamp, to: timestamp };
   const total = (loss?.count ?? 0) + count;
@@ -425,7 +425,7 @@ export class CloudwatchLogger {
   readonly #fields: Fields | undefined;
   /** Weight of the threshold; a child without one follows its parent. */
   #threshold: number | undefined;
-  /** Fields of the `withFields` callbacks that are running. */
+  /** Fields of the `withFields` callbacks that are running now. */
   #scope: AsyncLocalStorage<Fields> | undefined;
 
   /**
@@ -619,7 +619,7 @@ export class CloudwatchLogger {
 
 const LOG_METHODS = ["trace", "debug", "info", "warn", "error", "fatal", "log"] as const;
 
-/** How `child` hands its own to the constructor. */
+/** How `child()` passes its parent and fields to the constructor. */
 const PARENT = Symbol("parent");
 interface ChildOptions {
   [PARENT]: CloudwatchLogger;
@@ -649,25 +649,25 @@ export default function transport(options: { logGroupName: string | null } & Clo
 /** Where an event comes from. Only a `call` may throw; what came from the console is printed already. */
 type Origin = "call" | "console" | "host" | "line" | "notice";
 
-/** What a logger and its children share: the way of an event up to the queue. */
+/** What a logger and its children share. Takes an event from the log call to the queue. */
 class Core {
   readonly queue: Queue;
   readonly reporter: Reporter;
   readonly signals: readonly NodeJS.Signals[];
   readonly wantsCaller: boolean;
   readonly maxLineLength: number;
-  /** Streams in the middle of a line. */
+  /** Streams that have the beginning of a line. */
   readonly openLines = new Set<HostStream>();
   readonly #settings: Settings;
   readonly #isPrinter: boolean;
   readonly #redaction: Redaction | undefined;
   /** `undefined` for JSON. */
   readonly #format: Format | undefined;
-  /** Log calls within each other: getters, `toJSON` and the functions of the options may log. */
+  /** How many log calls are running: getters, `toJSON` and functions of the options may log, too. */
   #nested = 0;
-  /** Which functions have failed; each is reported once. */
+  /** Failures that have been reported; each kind is reported once. */
   readonly #failed = new Set<ErrorCode>();
-  /** Waits for room, to tell of a gap. */
+  /** Waits for room, then logs how many events were dropped. */
   #gapNotice: Promise<void> | undefined;
   #closing: Promise<Stats> | undefined;
   #loggedAtExit = -1;
@@ -688,17 +688,17 @@ class Core {
     if (!this.#isPrinter) watchProcess(this);
   }
 
-  /** What the console has printed, but for what the logger or a function of its options prints. */
+  /** Takes what the program prints on the console. What the logger or a callback prints is left out. */
   capture(level: Level, values: unknown[], context: Fields | undefined): void {
     if (this.#nested > 0 || this.reporter.isPrinting) return;
     const [message = values.length === 0 ? "" : undefined] = values;
     this.take("console", level, Date.now(), message, values.slice(1), context);
   }
 
-  /** Counts what is logged after `close`, or written to a stream after its end. */
+  /** Counts what is logged after `close()`, or written to a stream after `end()`. */
   dropClosed(timestamp = Date.now()): void {
     this.queue.drop("closed", 1, timestamp);
-    // The process may end before it is told.
+    // The process may end before this is reported.
     if (this.#isExiting) this.reporter.tellNow();
     else if (!openLoggers.has(this)) {
       watchProcess(this);
@@ -715,12 +715,12 @@ class Core {
   async flush(timeoutMs = this.#settings.closeTimeoutMs, isEnding = false): Promise<Stats> {
     let stop: Stop = () => {};
     const passed = new Promise<void>((resolve) => {
-      // What is no time has passed.
+      // NaN and the like count as 0.
       if (timeoutMs !== Number.POSITIVE_INFINITY) stop = startTimer(resolve, timeoutMs > 0 ? timeoutMs : 0);
     });
     const gapNotice = this.#gapNotice;
     await this.queue.flushed(passed, isEnding);
-    // The notice of a gap is covered: there is room for it now.
+    // There is room now for the notice of a gap, which counts as logged before.
     await Promise.race([gapNotice, passed]);
     if (gapNotice !== undefined) await this.queue.flushed(passed, isEnding);
     stop();
@@ -729,7 +729,7 @@ class Core {
   }
 
   close(timeoutMs?: number): Promise<Stats> {
-    // Before the logger closes: they may log.
+    // While the logger still takes events: the callbacks may log.
     this.reporter.tellNow();
     for (const stream of this.openLines) stream.endLine();
     this.queue.startClosing();
@@ -743,9 +743,9 @@ class Core {
     return this.#closing;
   }
 
-  /** The event loop is empty. What is waiting is delivered, but not what is logged each time that this happens. */
+  /** The event loop is empty: deliver what is waiting; but not for ever, where a handler logs each time. */
   beforeExit(): void {
-    // Other listeners may log: after them.
+    // Other listeners may log, so this runs after them.
     void Promise.resolve().then(() => {
       const { pending, logged } = this.queue.stats();
       if (pending === 0 || logged === this.#loggedAtExit || this.#exitFlushes++ >= MAX_EXIT_FLUSHES) return;
@@ -754,7 +754,7 @@ class Core {
     });
   }
 
-  /** The process ends in this tick: what is undelivered is printed. Returns how much of the time for that is left, ms. */
+  /** The process ends in this tick: print what is undelivered. Returns the rest of the time for printing, ms. */
   exit(printMs: number): number {
     for (const stream of this.openLines) stream.endLine();
     this.#isExiting = true;
@@ -800,7 +800,7 @@ class Core {
     } finally {
       this.#nested--;
     }
-    // What was read may have closed the logger.
+    // A getter may have closed the logger.
     if (!queue.takes(origin === "notice")) this.dropClosed(timestamp);
     else if (typeof fit === "string") queue.offer(level, timestamp, fit);
     else if ("texts" in fit) queue.offerAll(level, timestamp, fit.texts);
@@ -810,7 +810,7 @@ class Core {
     if (queue.hasGap) this.#gapNotice ??= this.#tellGap();
   }
 
-  /** The event in the format of this logger; JSON as an object that is still to be written. */
+  /** The event as text; in JSON as an object that is not stringified yet. */
   #write(draft: Draft, message: unknown, more: unknown[], context: Fields | undefined): Written {
     if (draft.origin === "line") return wellFormed(this.#redaction?.line(message as string) ?? (message as string));
     const walk = this.#walk();
@@ -832,7 +832,7 @@ class Core {
     }
   }
 
-  /** As it is sent, or for people. What came from the console is printed already. */
+  /** Prints an event as it is sent, or for people. What came from the console is there already. */
   #print(draft: Draft, written: Written): void {
     if (draft.origin === "console") return;
     const isForPeople = this.#settings.console === "text" && draft.origin !== "line";
@@ -840,14 +840,14 @@ class Core {
     print(draft.level, text, this.#settings.console === "text");
   }
 
-  /** What may be copied of an event. The beginning of one that is too large is of use where it is truncated or printed. */
+  /** A copier with this logger's budget. Part of a large value is useful only where it is truncated or printed. */
   #walk(): Walk {
     const { overflow, maxEventBytes, maxQueueBytes } = this.#settings;
     const maxBytes = overflow === "split" || this.#isPrinter ? maxQueueBytes : maxEventBytes;
     return new Walk(maxBytes, overflow === "truncate" || this.#isPrinter, this.#redaction);
   }
 
-  /** The fields that the options give: a function is called for each event. */
+  /** The fields of the options; a function is called once for each event. */
   #givenFields(): object | undefined {
     const { fields } = this.#settings;
     if (typeof fields !== "function") return fields;
@@ -868,7 +868,7 @@ class Core {
     this.reporter.loss("oversize", [{ timestamp, message: text }]);
   }
 
-  /** One WARN event tells the log stream what it is missing. */
+  /** Logs one WARN event that says how many events the log stream is missing. */
   async #tellGap(): Promise<void> {
     await this.queue.room(0);
     this.#gapNotice = undefined;
@@ -882,7 +882,7 @@ class Core {
 
 // ═══════════════════════════════════════════════ 7 · Format ═════════════════════════════════════════════════
 
-/** What a log call says. `fields` are a copy of our own. */
+/** What a log call says. `fields` is our own copy. */
 interface Draft {
   origin: Origin;
   caller: string;
@@ -893,7 +893,7 @@ interface Draft {
   fields: Fields;
 }
 
-/** A JSON event as plain data. */
+/** A JSON event, made plain data. */
 interface JsonEvent {
   level: string;
   message: string | undefined;
@@ -906,21 +906,21 @@ type Written = string | JsonEvent;
 
 type Format = (draft: Draft, walk: Walk) => unknown;
 
-/** As events have them. */
+/** Levels as they are written in events. */
 const LEVEL_NAMES = Object.fromEntries(Object.keys(LEVELS).map((level) => [level, level.toUpperCase()])) as Record<
   Level,
   string
 >;
 const LEFT_OUT = "[left out: logged while other events were being formatted]";
 const REDACTED = "[redacted]";
-/** Thrown where an event grows beyond everything that could be sent. */
+/** Thrown when a value is larger than anything that could be sent. */
 const TOO_LARGE = new RangeError("larger than the queue");
 
 // Not Object.hasOwn, which older libs do not have.
 const { hasOwnProperty: owns } = Object.prototype;
 const hasOwn = (object: object, name: PropertyKey): boolean => owns.call(object, name);
 
-/** Reads the values of a log call, in whichever order people are used to. Returns the fields among them. */
+/** Sorts out the arguments of a log call, whatever their order. Returns the fields among them. */
 function readCall(draft: Draft, message: unknown, more: unknown[], walk: Walk): object | undefined {
   // `undefined` at the end is no argument.
   const count = more.length > 0 && more[more.length - 1] === undefined ? more.length - 1 : more.length;
@@ -950,7 +950,7 @@ function readCall(draft: Draft, message: unknown, more: unknown[], walk: Walk): 
   return undefined;
 }
 
-/** Fields of two objects; where both have a name, the first one's gets an underscore at its end. */
+/** The fields of two objects. Where both have a name, an underscore is added to the first one's. */
 function merged(first: Fields, second: object): Fields {
   const fields = fieldsOf(second);
   const before = Object.entries(first).map(([name, value]) => [hasOwn(fields, name) ? `${name}_` : name, value]);
@@ -1010,13 +1010,13 @@ function toText(value: unknown, walk: Walk): string {
   }
   const plain = walk.member(value, "message");
   const text = typeof plain === "string" ? plain : stringify(plain);
-  // What has nothing to copy may have something to show.
+  // It has no properties to copy, but inspect() may show something.
   return text === "{}" && walk.redaction === undefined
     ? attempt(() => process.getBuiltinModule("node:util").inspect(value), text)
     : text;
 }
 
-/** JSON of plain data, which is too large where that has no room in a string. */
+/** JSON of plain data. Throws TOO_LARGE where that exceeds the engine's longest string. */
 function stringify(plain: unknown): string {
   try {
     return JSON.stringify(plain) ?? "null";
@@ -1031,9 +1031,9 @@ function toJson({ level, message, error, fields }: Draft, walk: Walk): JsonEvent
   return { level: LEVEL_NAMES[level], message: said, error: plainError, fields: renamed(walk.plain(fields)) };
 }
 
-/** CloudWatch Logs discovers 200 fields of an event: the error comes before those of the program. */
+/** CloudWatch Logs discovers the first 200 fields of an event, so the error goes before the program's own. */
 function jsonText({ level, message, error, fields }: JsonEvent): string {
-  // The engine puts names like "404" first. They may be of nothing but undefined.
+  // The engine moves names like "404" to the front, so such fields are written separately. All of them may be undefined.
   for (const name in fields) {
     const rest = name.charCodeAt(0) > 0x39 ? "{}" : stringify(fields);
     if (rest !== "{}") return `${stringify({ level, message, error }).slice(0, -1)},${rest.slice(1)}`;
@@ -1042,7 +1042,7 @@ function jsonText({ level, message, error, fields }: JsonEvent): string {
   return stringify(error === undefined ? { level, message, ...fields } : { level, message, error, ...fields });
 }
 
-/** Fields with names that JSON events use themselves get an underscore at their end. */
+/** Adds an underscore to field names that JSON events use themselves. */
 function renamed(fields: Fields): Fields {
   if (
     !("level" in fields || "message" in fields || "error" in fields || "part" in fields || "truncatedBytes" in fields)
@@ -1069,7 +1069,7 @@ function compileFormat(format: Settings["format"]): Format | undefined {
       timestamp,
       level,
       message: walk.hides("message") ? REDACTED : message,
-      // As they are, for it may want a Date.
+      // Not copied: the function may want a Date.
       fields: isOpen ? { ...fields } : walk.plain({ ...fields }),
       ...(error !== undefined && { error: isOpen ? error : walk.member(error, "error") }),
     });
@@ -1082,7 +1082,7 @@ const PEOPLES_FORMAT: Format = (draft, walk) => `${clockTime(draft.timestamp)} $
 
 /** A template without `{message}` is a prefix; fields that it does not name follow as JSON. */
 function templateFormat(template: string): Format {
-  // Odd places hold the names of the placeholders.
+  // Every second piece is the name of a placeholder.
   const pieces = (template.includes("{message}") ? template : `${template}{message}`).split(/\{(\w+)\}/);
   return (draft, walk) => {
     const { timestamp, level } = draft;
@@ -1103,7 +1103,7 @@ function templateFormat(template: string): Format {
   };
 }
 
-/** A message with its Error: the stack, then what that does not tell, such as causes and own fields. */
+/** A message with its Error: the stack, then what the stack does not show, such as causes and own fields. */
 function messageWithError({ message = "", error }: Draft, walk: Walk): string {
   const said = walk.hides("message") ? REDACTED : message;
   if (error === undefined) return said;
@@ -1116,7 +1116,7 @@ function messageWithError({ message = "", error }: Draft, walk: Walk): string {
   return Object.keys(rest).length === 0 ? text : `${text} ${stringify(rest)}`;
 }
 
-/** Where a value is: in which object under which name, and where that one is. */
+/** Path to a value: the object, its name in its parent, and the parent's path. */
 interface Place {
   value: object;
   name: string | undefined;
@@ -1148,7 +1148,7 @@ class Redaction {
     return this.#paths.some(isHidden);
   }
 
-  /** A line that a host has formatted, where that is JSON: the same, unless it has something to hide. */
+  /** Redacts a line that a host has written, if it is JSON. Returns it unchanged where there is nothing to hide. */
   line(line: string): string {
     const value = attempt(() => JSON.parse(line) as unknown, undefined);
     if (!isObject(value)) return line;
@@ -1169,9 +1169,9 @@ class Redaction {
 class Walk {
   readonly redaction: Redaction | undefined;
   hasHidden = false;
-  /** What may still be copied, in bytes of JSON, of which each value counts as few as it can take. */
+  /** Budget: how many bytes of JSON may still be copied. Each value counts as the fewest bytes that it can take. */
   #left: number;
-  /** Whether the beginning of what is too large is of use. */
+  /** Whether to keep the part that was copied when the budget ends; otherwise TOO_LARGE is thrown. */
   readonly #keepsPart: boolean;
   readonly #maxDepth: number;
 
@@ -1182,31 +1182,31 @@ class Walk {
     this.#maxDepth = maxDepth;
   }
 
-  /** Whether a property of the value at a place is to be hidden. */
+  /** Whether a property of the value at `place` must be hidden. */
   hides(name: string, place?: Place): boolean {
     if (this.redaction === undefined || !this.redaction.hides(name, place)) return false;
     this.hasHidden = true;
     return true;
   }
 
-  /** What is printed is shorter than what it is read from, and its beginning is of use. */
+  /** A copier for printing: the text is shorter than the value, and its beginning is useful. */
   forPrinting(): Walk {
     return new Walk(this.#left, true, this.redaction, this.#maxDepth);
   }
 
-  /** So many bytes are to come at least: what is too large is not begun. */
+  /** Announces at least so many bytes, so that copying does not start where they are too many. */
   expect(bytes: number): void {
     if (bytes > this.#left && !this.#keepsPart) throw TOO_LARGE;
   }
 
-  /** The value of a property; `undefined` where it has none that JSON knows. */
+  /** A property's value as plain data, redacted where it must be hidden. */
   member(value: unknown, name: string, place?: Place): unknown {
     return value !== undefined && this.hides(name, place) ? REDACTED : this.copy(value, name, place);
   }
 
-  /** Makes the values of an object of our own plain data. */
+  /** Makes the values of our own object plain data, in place. */
   plain(fields: Fields, place?: Place): Fields {
-    // A copy has the symbols of its original, which only a printer sees.
+    // The spread has copied symbols, too. JSON leaves them out, util.format would show them.
     if (this.redaction !== undefined)
       for (const symbol of Object.getOwnPropertySymbols(fields)) Reflect.deleteProperty(fields, symbol);
     for (const name of Object.keys(fields)) {
@@ -1264,13 +1264,13 @@ class Walk {
       return this.plain(fieldsOf(value), place);
     if (isError(value)) return this.#copyError(value, place);
     if (ArrayBuffer.isView(value)) this.expect(value.byteLength / 2);
-    // Of bytes and numbers without end, the beginning is enough.
+    // Of millions of numbers, copy only as many as the budget allows.
     const isEndless = types().isTypedArray(value) && value.length > this.#left;
     const given = isEndless ? value.subarray(0, Math.max(0, this.#left)) : value;
     const { toJSON } = given as { toJSON?: unknown };
     const json: unknown = typeof toJSON === "function" ? toJSON.call(given, place.name ?? "") : given;
     if (json !== given) {
-      // JSON has no word for an invalid date.
+      // JSON writes an invalid date as null.
       return json === null && types().isDate(value) ? String(value) : this.copy(json, undefined, place);
     }
     if (Array.isArray(given)) return this.#copyItems(given, place);
@@ -1298,10 +1298,10 @@ class Walk {
     ]);
   }
 
-  /** An Error, little of whose content is enumerable. */
+  /** Copies an Error, whose most important properties are not enumerable. */
   #copyError(error: Error, place: Place): Fields {
     const names = new Set(["name", "message", "stack", "cause", "errors", ...keysOf(error)]);
-    // It begins with the message.
+    // The stack starts with the message.
     if (this.hides("message", place)) names.delete("stack");
     const entries = [...names].map((name) => [name, read(error, name)]).filter(([, value]) => value !== undefined);
     return this.plain(Object.fromEntries(entries) as Fields, place);
@@ -1315,7 +1315,7 @@ function unreadable(error: unknown): string {
 
 // ════════════════════════════════════════════════ 8 · Size ══════════════════════════════════════════════════
 
-/** A text that fits, or several; an event that is too large; or how many parts of one the queue could not hold. */
+/** A text that fits; its parts; an event that is too large; or the number of parts that the queue has no room for. */
 type Fit = string | { texts: string[] } | Oversize | { count: number };
 
 interface Oversize {
@@ -1324,8 +1324,8 @@ interface Oversize {
 }
 
 /**
- * Cuts an event that is too large. In JSON its message is cut, where the rest leaves room for a piece of it; else its text.
- * `roomBytes`: what the queue could take of it.
+ * Cuts an event that is too large: the message of a JSON event, if its fields leave room for that; else the whole text.
+ * `roomBytes` is what the queue has room for.
  */
 function fitted(written: Written, { overflow, maxEventBytes }: Settings, roomBytes: number): Fit {
   const limitBytes = maxEventBytes - LIMITS.eventOverheadBytes;
@@ -1355,13 +1355,13 @@ function fitted(written: Written, { overflow, maxEventBytes }: Settings, roomByt
   }
   const pieces = cut(source, pieceBytes, inJson);
   const count = pieces.length;
-  // Parts that could not enter the queue are not made.
+  // Do not make parts that cannot enter the queue.
   const leastBytes = inJson ? count * (frameBytes - 2 * String(length).length) + length : bytes;
   if (leastBytes + count * LIMITS.eventOverheadBytes > roomBytes) return { count };
   return { texts: inJson ? pieces.map((piece, index) => jsonOf(piece, index, count)) : pieces };
 }
 
-/** What becomes of an event of which too much was logged to be copied. */
+/** What becomes of an event that was too large to copy. */
 function tooLarge({ overflow, maxEventBytes }: Settings): Fit {
   const text = "[too large to be kept]";
   if (overflow === "truncate") return text;
@@ -1386,7 +1386,7 @@ function cut(text: string, limitBytes: number, inJson: boolean): string[] {
 /** A control character or a lone surrogate in JSON, `\u0000`: the most bytes that a code point takes. */
 const MAX_ESCAPED_BYTES = 6;
 
-/** Where the piece from `from` on ends that takes at most `limitBytes`, as it is or inside of a JSON string. */
+/** The end of the longest piece, starting at `from`, that takes at most `limitBytes`, plain or inside a JSON string. */
 function cutAt(text: string, from: number, limitBytes: number, inJson: boolean): number {
   let bytes = 0;
   for (let index = from; index < text.length; ) {
@@ -1408,20 +1408,20 @@ function escapedBytes(point: number): number {
 
 // ═══════════════════════════════════════════ 9 · Queue and batch ════════════════════════════════════════════
 
-/** Behind each event, in memory, in a file of the spool and in a request alike. */
+/** Follows each event: in memory, in a spool file and in a request. */
 const SEPARATOR = ",\n";
 const TAIL = Buffer.from(`"}${SEPARATOR}`);
-/** Before each event. */
+/** Precedes each event. */
 const headOf = (timestamp: number) => Buffer.from(`{"timestamp":${timestamp},"message":"`);
 const MAX_AROUND_BYTES = headOf(-8.64e15).length + TAIL.length;
 
-/** Events in the order they came, as elements of `logEvents`, with what a batch wants to know of each. */
+/** A piece of the queue: events in the order of their calls, already written as elements of `logEvents`. */
 class Page {
-  /** Where they go; with `{date}`, each to the log stream of its day. */
+  /** Where the events go; with `{date}` in its name, each goes to the log stream of its day. */
   stream: LogStream;
   bytes: Buffer;
   count = 0;
-  /** Of each event: its time; where its bytes end, the separator included; its size as the service counts. */
+  /** For each event: its timestamp; the end of its bytes, separator included; its size as the service counts. */
   readonly times: number[] = [];
   readonly ends: number[] = [];
   readonly sizes: number[] = [];
@@ -1430,7 +1430,7 @@ class Page {
   /** Events that have no outcome yet. */
   left = 0;
   next: Page | undefined;
-  /** Where the spool has the same events. */
+  /** The spool file with the same events, if any. */
   file: SpoolFile | undefined;
 
   constructor(stream: LogStream, bytes: Buffer) {
@@ -1448,7 +1448,7 @@ class Page {
     return this.bytes.subarray(this.startOf(from), this.startOf(to));
   }
 
-  /** Writes an event; false where there is no room. Nothing is counted until all of it is there. */
+  /** Writes an event, or returns false where it has no room. Counts it only when all of it is written. */
   write(timestamp: number, head: Buffer, text: Buffer, textBytes: number): boolean {
     const { bytes } = this;
     const start = this.startOf(this.count) + head.length;
@@ -1458,7 +1458,7 @@ class Page {
     if (end < 0) {
       const escaped = Buffer.from(JSON.stringify(text.toString("utf8", 0, textBytes)));
       if (start + escaped.length + TAIL.length > bytes.length) return false;
-      // Its quotes are those of head and tail.
+      // Its own quotes fall on those of head and tail.
       end = start - 1 + escaped.copy(bytes, start - 1) - 1;
     }
     for (const byte of TAIL) bytes[end++] = byte;
@@ -1466,7 +1466,7 @@ class Page {
     return true;
   }
 
-  /** Counts an event that is there. */
+  /** Counts an event whose bytes are written. */
   add(timestamp: number, end: number, sizeBytes: number): void {
     this.times[this.count] = timestamp;
     this.ends[this.count] = end;
@@ -1475,7 +1475,7 @@ class Page {
     this.left++;
   }
 
-  /** No more events come: what is mostly empty gives its memory back. */
+  /** Closes the page. One that is mostly empty gives its memory back. */
   trim(): void {
     this.isOpen = false;
     const end = this.startOf(this.count);
@@ -1508,10 +1508,10 @@ interface Range {
 /** Events of one PutLogEvents. */
 interface Batch {
   stream: LogStream;
-  /** Where it was cut from, and which number its first event has of all that were accepted. */
+  /** Where it was cut from, and how many events had been accepted before its first. */
   start: Cursor;
   firstNumber: number;
-  /** Ended by a limit: it need not wait for those in flight. */
+  /** Ended by a limit: nothing can be added to it. */
   isFull: boolean;
   isSent: boolean;
   /** By time; events of one millisecond in the order they came. */
@@ -1546,7 +1546,7 @@ function batchOf(ranges: Range[], origin: Pick<Batch, "stream" | "start" | "firs
   return { stream, start, firstNumber, isFull, isSent: false, ranges, count, sizeBytes, firstMs, lastMs, progress };
 }
 
-/** The events from one number to another, of those in several ranges. */
+/** The events number `first` to `end` (exclusive) of several ranges. */
 function partOf(ranges: readonly Range[], first: number, end: number): Range[] {
   const part: Range[] = [];
   let number = 0;
@@ -1565,55 +1565,55 @@ function bytesOf(ranges: readonly Range[]): Buffer[] {
   return last === undefined ? [] : [...pieces, last.subarray(0, -SEPARATOR.length)];
 }
 
-/** The events, read back. */
+/** The events, parsed again. */
 function eventsOf(ranges: readonly Range[]): LogEvent[] {
   return JSON.parse(`[${Buffer.concat(bytesOf(ranges)).toString()}]`) as LogEvent[];
 }
 
 /**
- * Whether order could suffer with both in flight: CloudWatch Logs orders by timestamp, then by arrival. The halves of one
- * batch, which share its number, go one after the other, too.
+ * Whether sending both at once could change the order: CloudWatch Logs orders by timestamp, then by arrival. The halves
+ * of one batch, which share its number, go one after the other, too.
  */
 function overlap(a: Batch, b: Batch): boolean {
   return a.firstNumber === b.firstNumber || (a.stream === b.stream && a.firstMs <= b.lastMs && b.firstMs <= a.lastMs);
 }
 
-/** The next event: where it is, or will be. */
+/** Position of an event that is waiting, or of the next one to come. */
 interface Cursor {
   page: Page;
   index: number;
 }
 
-/** Waits until everything before an event has an outcome, or until there is room for so many bytes. */
+/** Waits until `need` events have an outcome, or until there is room for `need` bytes. */
 interface Waiter {
   need: number;
   done: () => void;
 }
 
-/** Accepted events, and what became of them. The one owner of the lifecycle. */
+/** Holds accepted events until they have an outcome, and counts. Owns the lifecycle. */
 class Queue {
   readonly #settings: Settings;
   readonly #reporter: Reporter;
   readonly #sender: Sender;
   readonly #spool: Spool | undefined;
   #state: "open" | "closing" | "closed" = "open";
-  /** Takes over what dead processes have left. */
+  /** Under way: taking over what dead processes have left in the spool. */
   #recovery: Promise<void> | undefined;
   #recoveryTimer: Stop | undefined;
-  /** The last page; and the first event that no batch has, if there is a page. */
+  /** The last page, and the first event that is in no batch yet. */
   #tail: Page | undefined;
   #cursor: Cursor | undefined;
   #waitingEvents = 0;
   #waitingBytes = 0;
-  /** Without an outcome: those with a request under way, and those that wait for one of these. */
+  /** Batches without an outcome, in the order of their events: those in flight, and those that wait for one of them. */
   readonly #batches: Batch[] = [];
-  /** Memory of pages that are done, to be used again: new memory costs more than what is written into it. */
+  /** Empty pages for reuse: fresh memory costs more time than writing into it. */
   readonly #spare: Page[] = [];
   /** The text of the event that is being appended, in UTF-8. */
   #encoded = Buffer.allocUnsafeSlow(PAGE_BYTES);
-  /** What comes before the events of this millisecond. */
+  /** The head of the events of this millisecond. */
   #head = { timestamp: 0, bytes: headOf(0) };
-  /** Events accepted so far, and how many of those go without their batch being full. */
+  /** How many events were accepted; and up to which of them batches go even if they are not full. */
   #accepted = 0;
   #due = 0;
   #timer: Stop | undefined;
@@ -1621,9 +1621,9 @@ class Queue {
   readonly #counts = { delivered: 0, pending: 0 };
   readonly #rejected: Stats["rejectedReasons"] = { tooOld: 0, tooNew: 0, expired: 0, invalid: 0 };
   readonly #dropped: Stats["droppedReasons"] = { oversize: 0, queueFull: 0, closed: 0, unsent: 0 };
-  /** What was dropped because the queue was full, until a notice in the log stream tells of it. */
+  /** What was dropped because the queue was full, until a notice in the log stream says so. */
   #gap: Loss | undefined;
-  /** By need, for that never sinks. */
+  /** Ordered by `need`, because that only grows. */
   readonly #flushes = new Set<Waiter>();
   readonly #waitingForRoom: Waiter[] = [];
   #alive: { close(): void } | undefined;
@@ -1657,27 +1657,27 @@ class Queue {
     return this.#state === "open" || (isNotice && this.#state === "closing");
   }
 
-  /** How many bytes of events of a level the queue takes now. */
+  /** How many bytes the queue has room for now, for events of a level. */
   roomBytes(level: Level): number {
     const share = LEVELS[level] >= LEVELS.warn ? 1 : QUEUE_HEADROOM;
     return share * this.#settings.maxQueueBytes - this.#pendingBytes;
   }
 
-  /** Takes an event, if there is room for it. */
+  /** Accepts an event, if there is room for it. */
   offer(level: Level, timestamp: number, text: string): void {
     const textBytes = this.#encode(text);
     if (textBytes + LIMITS.eventOverheadBytes > this.roomBytes(level)) this.refuse(1, timestamp);
     else this.#append(timestamp, textBytes);
   }
 
-  /** Takes the parts of an event, all or none. */
+  /** Accepts the parts of an event, all or none. */
   offerAll(level: Level, timestamp: number, texts: readonly string[]): void {
     const bytes = sum(texts.map((text) => Buffer.byteLength(text) + LIMITS.eventOverheadBytes));
     if (bytes > this.roomBytes(level)) this.refuse(texts.length, timestamp);
     else for (const text of texts) this.#append(timestamp, this.#encode(text));
   }
 
-  /** Puts a text, as bytes, where it is appended from. Returns how many they are. */
+  /** Encodes a text into `#encoded`. Returns its size in bytes. */
   #encode(text: string): number {
     // No character takes more than three bytes.
     if (3 * text.length > this.#encoded.length) this.#encoded = Buffer.allocUnsafeSlow(3 * text.length);
@@ -1690,7 +1690,7 @@ class Queue {
     this.#gap = widen(this.#gap, "queueFull", count, timestamp);
   }
 
-  /** Counts events that are not taken. */
+  /** Counts events that are not accepted. */
   drop(reason: "oversize" | "queueFull" | "closed", count: number, timestamp: number): void {
     this.#dropped[reason] += count;
     if (reason !== "oversize") this.#reporter.gather(reason, count, timestamp);
@@ -1710,7 +1710,7 @@ class Queue {
     return gap;
   }
 
-  /** What is waiting goes as soon as it can. */
+  /** Sends what is waiting as soon as possible. */
   sendSoon(): void {
     this.#due = this.#accepted;
     this.#pump();
@@ -1742,7 +1742,7 @@ class Queue {
     return this.#pendingBytes === 0 || this.#pendingBytes + bytes <= QUEUE_ROOM * this.#settings.maxQueueBytes;
   }
 
-  /** A promise of plenty of room for so many bytes, or of nothing else in the queue; `undefined` where that is so. */
+  /** Resolves when there is plenty of room for so many bytes, or the queue is empty; `undefined` if that is so now. */
   room(bytes: number): Promise<void> | undefined {
     if (this.#hasRoomFor(bytes)) return undefined;
     return new Promise((done) => this.#waitingForRoom.push({ need: bytes, done }));
@@ -1774,17 +1774,17 @@ class Queue {
     return { events, cause };
   }
 
-  /** Resolves when no files of the spool are moved any more: the next logger may look for them at once. */
+  /** Resolves when no spool files are moved any more, so that the next logger can find them. */
   async stopped(): Promise<void> {
     await this.#recovery;
   }
 
   #append(timestamp: number, textBytes: number): void {
-    // Memory and disk are to tell the same: a call that has no stack left for both writes nothing.
+    // Near the end of the stack, write neither to memory nor to disk, so that both hold the same events.
     if (this.#spool !== undefined && isStackEnd()) throw new RangeError("Maximum call stack size exceeded");
     if (this.#waitingEvents === 0) this.#sendIn(this.#sender.fillMs());
     const page = this.#write(timestamp, textBytes);
-    // No call before it is counted: the stack may be at its end.
+    // No function call between writing and counting: it could overflow the stack.
     this.#accepted++;
     this.#counts.pending++;
     this.#waitingEvents++;
@@ -1793,7 +1793,7 @@ class Queue {
     this.#spool?.append(page);
     const { maxBatchEvents, maxBatchBytes } = this.#settings;
     if (this.#hasOverfull()) this.#pump();
-    // Full: it goes as soon as the millisecond is over, for all events of that travel together.
+    // The batch is full. It goes when the millisecond is over, because all events of that travel together.
     else if (this.#waitingEvents === maxBatchEvents || this.#waitingBytes + LIMITS.eventOverheadBytes >= maxBatchBytes)
       this.#sendIn(1);
   }
@@ -1812,7 +1812,7 @@ class Queue {
     const tail = this.#tail;
     if (tail?.isOpen && tail.write(timestamp, head, text, textBytes)) return tail;
     const stream = this.#sender.streams.own;
-    // In JSON, no byte becomes more than six.
+    // Twice the size is enough for JSON; six times for anything.
     for (const times of [2, 6]) {
       const needBytes = times * textBytes + MAX_AROUND_BYTES;
       const spare = needBytes <= PAGE_BYTES ? this.#spare.pop() : undefined;
@@ -1838,18 +1838,18 @@ class Queue {
     this.#spool?.seal(this.#tail);
   }
 
-  /** What is waiting goes after `ms` at the latest; no later event puts that off. */
+  /** Sends what is waiting after `ms`; later events do not put that off. */
   #sendIn(ms: number): void {
     this.#timer?.();
     this.#timer = startTimer(() => this.sendSoon(), ms);
   }
 
-  /** Starts every request that may start. Batches that may not hold up none but of their own time. */
+  /** Starts every request that may start. A batch that must wait for another holds up only those that overlap with it. */
   #pump(): void {
     for (let place = 0; place < MAX_CUT_BATCHES && this.#state !== "closed"; place++) {
       if (this.#inFlight() >= this.#sender.window) return;
       if (place === this.#batches.length) {
-        // One that is not full goes alone, so that it fills while others are in flight.
+        // A batch that is not full waits until none is in flight, and fills meanwhile.
         const isDue = this.#accepted - this.#waitingEvents < this.#due && place === 0;
         if (!this.#hasOverfull() && !isDue) return;
         this.#cut();
@@ -1865,7 +1865,7 @@ class Queue {
     return this.#batches.filter(({ isSent }) => isSent).length;
   }
 
-  /** Makes a batch of the first waiting events, as many as it can have. */
+  /** Cuts the next batch: as many of the waiting events as the limits allow. */
   #cut(): void {
     const { maxBatchEvents, maxBatchBytes } = this.#settings;
     const { streams } = this.#sender;
@@ -1874,7 +1874,7 @@ class Queue {
     const ranges: Range[] = [];
     let stream: LogStream | undefined;
     let [count, bytes, first, last] = [0, 0, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
-    /** Where the newest millisecond begins, while they come in order. */
+    /** Where the events of the newest millisecond begin, as long as the events are in order. */
     let [mark, isSorted, isFull] = [0, true, false];
     let { page, index } = start;
     for (; count < this.#waitingEvents; count++) {
@@ -1909,9 +1909,9 @@ class Queue {
     if (this.#waitingEvents > 0 && this.#state !== "closed") this.#sendIn(this.#sender.fillMs());
   }
 
-  /** Puts a batch that was throttled back, and takes it again with what was logged since: fewer requests are what helps. */
+  /** Cuts a throttled batch again, together with what was logged since: fewer requests are what helps. */
   #recut(batch: Batch): Batch {
-    // Where later ones have been taken already, there is nothing to add.
+    // Nothing can be added to a full batch, or once later events are in a batch of their own.
     const isLast = batch.firstNumber + batch.count === this.#accepted - this.#waitingEvents;
     if (batch.isFull || !isLast || this.#batches.length > 1) return batch;
     this.#batches.length = 0;
@@ -1923,19 +1923,19 @@ class Queue {
     return Object.assign(grown, { isSent: true, progress: batch.progress });
   }
 
-  /** Sends a batch until it has an outcome, another one is to go before it, or the queue is closed. */
+  /** Sends a batch until it has an outcome, has to wait for others, or the queue is closed. */
   async #deliver(given: Batch): Promise<void> {
-    // Not within the log call that filled the batch.
+    // Do not send inside the log call that filled the batch.
     await undefined;
     let batch = given;
     while (this.#state !== "closed") {
       if (this.#sender.hasTokens && batch.progress.token === undefined && this.#inFlight() > 1) {
-        // Its sequence token is not known before the others have an outcome.
+        // It needs the sequence token that the others will be answered with.
         batch.isSent = false;
         return;
       }
       const outcome = await this.#sender.send(batch);
-      // Closed meanwhile: its events were counted then.
+      // close() has already counted its events.
       if ((this.#state as string) === "closed") return;
       if (outcome.kind === "stored") return this.#settle(batch, outcome.rejected);
       if (outcome.kind === "invalid") return this.#halve(batch, outcome.cause);
@@ -1944,7 +1944,7 @@ class Queue {
     }
   }
 
-  /** Finds the event for which a batch was refused. The others are delivered. */
+  /** Halves a refused batch until the culprit is alone; the other events are delivered. */
   #halve(batch: Batch, cause: Error): void {
     const { ranges, count } = batch;
     const middle = count >> 1;
@@ -1957,7 +1957,7 @@ class Queue {
     this.#pump();
   }
 
-  /** Counts the events of a batch as delivered, but for some of them. */
+  /** Counts the events of a batch as delivered, except those that were rejected. */
   #settle(batch: Batch, rejected: Rejection[], cause?: Error): void {
     const { ranges, count, sizeBytes } = batch;
     this.#batches.splice(this.#batches.indexOf(batch), 1);
@@ -1990,7 +1990,7 @@ class Queue {
     this.#spare.push(page);
   }
 
-  /** Takes what dead processes have left, as there is room for it. */
+  /** Queues what dead processes have left, as room allows. */
   async #recover(spool: Spool): Promise<void> {
     for await (const { logStreamName, events, file } of spool.recover()) {
       const page = pageOf(this.#sender.streams.named(logStreamName), events);
@@ -2008,12 +2008,12 @@ class Queue {
       this.#pump();
     }
     this.sendSoon();
-    // What was left by the dead was there before the flushes, too.
+    // A flush that is waiting covers recovered events, too.
     for (const waiter of this.#flushes) waiter.need = this.#accepted;
     this.#recovery = undefined;
     this.#notify();
     if (this.#state === "closed") return;
-    // Others die later, or cannot be told from the living yet.
+    // Look again later: other processes may die, or may not be known to be dead yet.
     this.#recoveryTimer = startTimer(() => {
       this.#recovery = this.#recover(spool);
     }, FOREIGN_TIMEOUT_MS);
@@ -2027,7 +2027,7 @@ class Queue {
       this.#flushes.delete(waiter);
       waiter.done();
     }
-    // One at a time: each takes some of the room.
+    // One at a time, because each will take some of the room.
     const [first] = this.#waitingForRoom;
     if (first === undefined || !this.#hasRoomFor(first.need)) return;
     this.#waitingForRoom.shift();
@@ -2036,7 +2036,7 @@ class Queue {
   }
 }
 
-/** A page of its own for events that are there already. */
+/** A page for recovered events. */
 function pageOf(stream: LogStream, events: readonly LogEvent[]): Page {
   const elements = events.map((event) => Buffer.from(JSON.stringify(event) + SEPARATOR));
   const page = new Page(stream, Buffer.concat(elements));
@@ -2052,27 +2052,27 @@ function pageOf(stream: LogStream, events: readonly LogEvent[]): Page {
 
 // ═══════════════════════════════════════════════ 10 · Sender ════════════════════════════════════════════════
 
-/** Places of events in a batch that CloudWatch Logs did not store; `to` is exclusive. */
+/** Events of a batch that CloudWatch Logs did not store, by position; `to` is exclusive. */
 interface Rejection {
   reason: RejectedReason;
   from: number;
   to: number;
 }
 
-/** What became of a try: stored but for some events; refused for what is in the batch; or to be made again, after a pause. */
+/** Result of a try: stored, except some events; refused because of its content; or to be tried again after a pause. */
 type Outcome =
   | { kind: "stored"; rejected: Rejection[] }
   | { kind: "invalid"; cause: Error }
   | { kind: "again"; verdict: Verdict | undefined };
 
-/** What the sender knows of a batch from try to try. */
+/** What is known of a batch from one try to the next. */
 interface Progress {
-  /** Tries in a row that failed, and how often something was put right. */
+  /** Failed tries in a row; repairs such as a created log stream. */
   failures: number;
   repairs: number;
   wasPut: boolean;
   mayZip: boolean;
-  /** How often pauses had been asked to end when the last try began. */
+  /** Value of the sender's `#wakes` when the last try began. */
   wakes: number;
   /** The sequence token, if any, that it goes with until that is refused: with another one it could be stored twice. */
   token?: { value: string | undefined } | undefined;
@@ -2081,7 +2081,7 @@ interface Progress {
 /** What an error calls for. */
 type Verdict = "transient" | "throttled" | "configuration" | "invalid" | "missing" | "token" | "accepted";
 
-/** By the name of the error. What is not here goes by its HTTP status. */
+/** By error name. Other errors are classified by HTTP status. */
 const VERDICTS: readonly [RegExp, Verdict][] = [
   [/^ResourceNotFoundException$/, "missing"],
   [/^InvalidSequenceTokenException$/, "token"],
@@ -2099,7 +2099,7 @@ function verdictOf(thrown: unknown): Verdict {
   if (status === 413) return "invalid";
   if (status === 429) return "throttled";
   if (status > 0) return status >= 400 && status < 500 ? "configuration" : "transient";
-  // It never got as far as an answer.
+  // There was no answer.
   return /MODULE_NOT_FOUND/.test(code) || /\b(region|credential)/i.test(message) ? "configuration" : "transient";
 }
 
@@ -2108,7 +2108,7 @@ function isPassing(error: unknown): boolean {
   return /transient|throttled/.test(verdictOf(error));
 }
 
-/** What counts of an error of the SDK, of Node or of anybody; each property is read once, and none has to be there. */
+/** The properties of an error that matter, each read once. Anything may have been thrown, so none has to be there. */
 function anyError(thrown: unknown) {
   const own = (from: unknown, name: string) => (isObject(from) ? read(from, name) : undefined);
   const text = (name: string) => {
@@ -2129,7 +2129,7 @@ function anyError(thrown: unknown) {
 
 type AnyError = ReturnType<typeof anyError>;
 
-/** What to do about trouble. */
+/** What the user can do about an error. */
 function advice({ name, code, message }: AnyError, logGroupName: string): string {
   if (name === "SdkNotLoaded") return "";
   if (/region/i.test(message)) return "set AWS_REGION or the option region; pass null to print instead. ";
@@ -2143,19 +2143,19 @@ function advice({ name, code, message }: AnyError, logGroupName: string): string
 
 /** A log stream that is written to. */
 interface LogStream {
-  /** With `{date}` in it, a log stream for each day. */
+  /** With `{date}` in it, it stands for a log stream for each day. */
   name: string;
   isDated: boolean;
-  /** To be created before the first put, under another name if this one is taken. */
+  /** Must be created before the first put; gets another name if this one is taken. */
   isFresh: boolean;
-  /** Under way: whoever misses the log stream waits for it. */
+  /** CreateLogStream under way, which every batch of the log stream waits for. */
   creation?: Promise<void> | undefined;
-  /** The next sequence token, where an endpoint asks for one. */
+  /** The next sequence token, if the endpoint asks for tokens. */
   token?: string | undefined;
 }
 
 class LogStreams {
-  /** That of the options. */
+  /** The log stream of the options. */
   readonly own: LogStream;
   readonly #byName = new Map<string, LogStream>();
 
@@ -2170,7 +2170,7 @@ class LogStreams {
     return stream;
   }
 
-  /** The log stream of an event of that time. */
+  /** Where an event of that time goes. */
   at(stream: LogStream, timestamp: number): LogStream {
     if (!stream.isDated) return stream;
     const date = String(new Date(timestamp).toJSON()).slice(0, 10);
@@ -2178,62 +2178,62 @@ class LogStreams {
   }
 }
 
-/** Why something could not be created, and what that calls for. */
+/** Thrown where a log stream or log group could not be created. */
 class CreationTrouble {
   readonly error: unknown;
   readonly verdict: Verdict;
 
   constructor(error: unknown) {
     this.error = error;
-    // What CloudWatch Logs calls invalid is a setting here, and no event.
+    // No event is at fault here: what AWS refuses is a setting.
     this.verdict = isPassing(error) ? verdictOf(error) : "configuration";
   }
 }
 
 const NO_EVENTS = '"logEvents":[]';
 
-/** What a client answers; one that is not the SDK's may leave out anything. */
+/** A client's answer. A test double may leave out anything. */
 type PutAnswer = Partial<Sdk.PutLogEventsCommandOutput>;
 
-/** Takes batches to CloudWatch Logs: one try at a time, which ends in an {@link Outcome}. Never throws. */
+/** Sends batches to CloudWatch Logs, one try per call, each with an {@link Outcome}. Never throws. */
 class Sender {
   readonly streams: LogStreams;
   requests = 0;
   retries = 0;
-  /** An endpoint has asked for sequence tokens: requests take turns, each needs the token of the one before. */
+  /** The endpoint asks for sequence tokens: each request needs the token from the answer before. */
   hasTokens = false;
   readonly #logGroupName: string;
   readonly #settings: Settings;
   readonly #reporter: Reporter;
   #isStopped = false;
-  /** Of the requests that are under way. */
+  /** One for each request under way. */
   readonly #aborts = new Set<AbortController>();
-  /** What the client signs with, once a request has failed: no report is to repeat it. */
+  /** The credentials of the last failed request, to keep them out of reports. */
   #secrets: string[] = [];
   #sdk: typeof Sdk | undefined;
   #client: Client | undefined;
-  /** Outlive the client, which is made anew where its credentials were refused. */
+  /** Kept when the client is replaced because its credentials were refused. */
   #agents: object | undefined;
   /** Whether the endpoint has ever answered. */
   #hasAnswered = false;
-  /** Batches that went through without gzip only, since one went through with it. */
+  /** Batches in a row that got through only without gzip. */
   #gzipRefusals: number;
-  /** Memory of large requests that were answered: to leave that to the garbage collector would keep it busy. */
+  /** Buffers of answered requests for reuse: large garbage is expensive. */
   readonly #bodies: Buffer[] = [];
-  /** Setting the retention policy. */
+  /** Retention policies being set. */
   readonly #chores = new Set<Promise<void>>();
-  /** The pauses that are under way, and how often they have been asked to end. */
+  /** Ends each pause that is under way; and how often `wake()` was called. */
   readonly #pauses = new Set<() => void>();
   #wakes = 0;
-  /** Tries so far; and who wants to know when a later one fails in a way that waiting does not mend. */
+  /** Number of tries; and who waits for a later one to fail hopelessly. */
   #tries = 0;
   readonly #hopers: { afterTry: number; done: () => void }[] = [];
-  /** The last trouble and what of it was reported, until a batch gets through. */
+  /** The last error and the name under which it was reported; until a batch gets through. */
   #trouble: { cause: Error; reported: string } | undefined;
-  /** How long to wait where the account throttles, as of its last throttled answer. */
+  /** The pace as of the last throttled answer, and when that was. */
   #paceMs: number;
   #throttledAtMs = Number.NEGATIVE_INFINITY;
-  /** The SDK serializes in a way that leaves no place for ready-made events. */
+  /** The SDK's request body has no place for ready-made events: let it serialize them itself. */
   #isPlain = false;
 
   constructor(logGroupName: string, settings: Settings, reporter: Reporter) {
@@ -2245,42 +2245,42 @@ class Sender {
     this.#gzipRefusals = settings.compress ? 0 : MAX_GZIP_REFUSALS;
   }
 
-  /** How many batches may be under way. In trouble one is enough to find out how things are. */
+  /** How many batches may be in flight. In trouble one is enough to find out whether it is over. */
   get window(): number {
     return this.#trouble !== undefined || this.hasTokens ? 1 : this.#settings.maxInFlight;
   }
 
-  /** How long a batch has to fill. Fewer, fuller requests are what an account that throttles has room for. */
+  /** How long a batch may fill, ms. A throttled account is helped by fewer, fuller requests. */
   fillMs(): number {
     const { flushIntervalMs } = this.#settings;
     const paceMs = this.#pace();
     return paceMs > flushIntervalMs ? Math.min(PACE_MAX_MS, 1.5 * paceMs) : flushIntervalMs;
   }
 
-  /** Throttling means that others share the quota. The pace goes back to `flushIntervalMs` with the time since then. */
+  /** The pause after a throttled answer, ms. It shrinks back to `flushIntervalMs` with time. */
   #pace(): number {
-    // Not before a batch has got through.
+    // Only once a batch has got through.
     const passed = this.#trouble === undefined ? Math.max(0, Date.now() - this.#throttledAtMs) / PACE_RECOVERY_MS : 0;
     return Math.min(PACE_MAX_MS, Math.max(this.#settings.flushIntervalMs, this.#paceMs * (1 - passed)));
   }
 
-  /** Resolves when the retention policy is set, or cannot be. */
+  /** Resolves when no retention policy is being set any more. */
   async chores(): Promise<void> {
     await Promise.all(this.#chores);
   }
 
-  /** Resolves when a try that begins after this fails in a way that waiting cannot be expected to mend. */
+  /** Resolves when a try that begins after this call fails, and waiting will not help. */
   hopeless(): Promise<void> {
     return new Promise((done) => this.#hopers.push({ afterTry: this.#tries, done }));
   }
 
-  /** Ends the pauses that are under way, and the next one of a request that is. */
+  /** Ends all pauses, and the next pause of each request under way. */
   wake(): void {
     this.#wakes++;
     for (const end of this.#pauses) end();
   }
 
-  /** Gives up what is under way. Returns the trouble that held it up, if any. */
+  /** Aborts everything. Returns the error that held up delivery, if any. */
   stop(): Error | undefined {
     this.#isStopped = true;
     this.wake();
@@ -2313,7 +2313,7 @@ class Sender {
     }
   }
 
-  /** Puts right what it can, and says how to go on. */
+  /** Repairs what can be repaired, and decides how to go on. */
   async #failed(batch: Batch, number: number, zip: boolean, thrown: unknown): Promise<Outcome> {
     const { stream, progress } = batch;
     const isCreation = thrown instanceof CreationTrouble;
@@ -2326,7 +2326,7 @@ class Sender {
       progress.token = undefined;
     }
     if (verdict === "accepted") return { kind: "stored", rejected: [] };
-    // Endpoints refuse gzip with errors of their own choice. If the same works without, it was that.
+    // Endpoints refuse gzip with all sorts of errors. If the batch gets through without it, that was the reason.
     const isZipRefused = zip && !isCreation && (verdict === "invalid" || status === 415);
     if (isZipRefused) this.#gzipRefusals = MAX_GZIP_REFUSALS - 1;
     else if (verdict === "invalid") return { kind: "invalid", cause: this.#clean(error) };
@@ -2341,10 +2341,10 @@ class Sender {
       }
     }
     if (isRepaired && progress.repairs++ < MAX_REPAIRS) return { kind: "again", verdict: undefined };
-    // An endpoint that has never answered, where nobody listens, is a wrong one.
+    // An endpoint that has never answered and refuses connections is probably wrong.
     const isWrong = !this.#hasAnswered && /ECONNREFUSED|ENOTFOUND/.test(code);
     const isSetting = verdict === "configuration" || verdict === "missing";
-    // What others have under way may still be stored.
+    // Not while other requests are under way: they may still be stored.
     if ((isSetting || isWrong) && this.#aborts.size === 0)
       for (const { afterTry, done } of this.#hopers) if (afterTry < number) done();
     progress.failures++;
@@ -2353,7 +2353,7 @@ class Sender {
     return { kind: "again", verdict };
   }
 
-  /** Waits before the next try, with jitter; shorter where somebody waits for it, or `wake` asks for that. */
+  /** Waits before the next try, with jitter; less if a flush is waiting, or `wake()` is called. */
   async pause(
     verdict: Verdict | undefined,
     progress: Pick<Progress, "failures" | "wakes">,
@@ -2371,7 +2371,7 @@ class Sender {
     let isWoken = this.#wakes !== progress.wakes || (isThrottled && isAwaited);
     for (let endsAt = Date.now() + ms; ; ) {
       if (isWoken) {
-        // All loggers that flush at one moment would be throttled again: each goes on at a time of its own.
+        // If all loggers that flush at one moment went on at once, they would be throttled again.
         endsAt = Math.min(endsAt, Date.now() + (isThrottled ? THROTTLED_FLUSH_MS * (1 + Math.random()) : 0));
         ms = Math.min(ms, endsAt - Date.now());
       }
@@ -2382,7 +2382,7 @@ class Sender {
     }
   }
 
-  /** Resolves after `ms`, or when woken; true for the latter. */
+  /** Resolves with false after `ms`, with true when woken. */
   #sleep(ms: number): Promise<boolean> {
     return new Promise((resolve) => {
       const end = (isWoken: boolean) => {
@@ -2404,11 +2404,11 @@ class Sender {
     const answer: PutAnswer = isObject(given) ? attempt(() => ({ ...given }), {}) : {};
     if (wire.body !== undefined && answer.$metadata?.requestId === undefined && answer.nextSequenceToken === undefined)
       throw new Error("The endpoint's answer is not one of CloudWatch Logs");
-    // A client of the program's own may keep what it has sent.
+    // A client of the program's own may keep the body.
     const isOurs = this.#settings.client === undefined;
     if (isOurs && wire.body !== undefined && wire.body.length > PAGE_BYTES) this.#bodies.push(wire.body);
     this.#hasAnswered = true;
-    // One that was under way when tokens were asked for knows of none.
+    // A request from before tokens were asked for has no say.
     if (hasTokens) stream.token = answer.nextSequenceToken;
     return answer;
   }
@@ -2428,8 +2428,8 @@ class Sender {
     const isRead = client !== undefined || this.#isPlain;
     const command = new sdk.PutLogEventsCommand({ ...input, logEvents: isRead ? eventsOf(batch.ranges) : [] });
     if (this.#isPlain) return command;
-    // The SDK serializes a request without events, and signs it with them: its own walk over 10,000 events, and the
-    // stringifying after that, cost more than all the rest of a log call's way to AWS.
+    // The SDK serializes a request without events; they are put into its body before it is signed. Its own walk over
+    // 10,000 events, and stringifying them once more, would cost more than everything else on the way to AWS.
     command.middlewareStack.add((next) => (args) => next({ ...args, input: { ...input, logEvents: [] } }), {
       step: "initialize",
       priority: "high",
@@ -2460,13 +2460,13 @@ class Sender {
     return command;
   }
 
-  /** The events that CloudWatch Logs did not store: ends are exclusive, the start is inclusive. */
+  /** The events that CloudWatch Logs did not store. Its end indexes are exclusive, its start index is inclusive. */
   #rejectedOf({ rejectedLogEventsInfo: info, rejectedEntityInfo }: PutAnswer, count: number): Rejection[] {
     if (isObject(rejectedEntityInfo))
       this.#reporter.error("ERR_ENTITY", `CloudWatch Logs refused the entity: ${rejectedEntityInfo.errorType}`);
     const place = (value: number | undefined, otherwise: number) =>
       Number.isInteger(value) ? Math.min(Math.max(value as number, 0), count) : otherwise;
-    // No event counts twice, whatever the answer says.
+    // Whatever the answer says, no event counts twice.
     const old = place(info?.tooOldLogEventEndIndex, 0);
     const expired = Math.max(place(info?.expiredLogEventEndIndex, 0), old);
     const young = Math.max(place(info?.tooNewLogEventStartIndex, count), expired);
@@ -2489,7 +2489,7 @@ class Sender {
     }
   }
 
-  /** Creates a log stream, and its log group where that is missing. A fresh one gets another name where its own is taken. */
+  /** Creates a log stream, and its log group if that is missing. Where the name of a fresh one is taken, takes another. */
   async #createStream(stream: LogStream, mayCreateGroup: boolean): Promise<void> {
     const logGroupName = this.#logGroupName;
     let logStreamName = stream.name;
@@ -2522,7 +2522,7 @@ class Sender {
       } catch (error) {
         if (anyError(error).name === "ResourceAlreadyExistsException") return false;
         if (input.tags === undefined || isPassing(error)) throw error;
-        // Tags want a permission of their own, and a log group without them is better than none.
+        // Tags need a permission of their own. A log group without tags is better than none.
         const isCreated = await create(rest);
         if (isCreated) this.#report("ERR_LOG_GROUP", `The tags of log group ${logGroupName} were refused`, error);
         return isCreated;
@@ -2535,7 +2535,7 @@ class Sender {
     this.#chores.add(chore);
   }
 
-  /** Beside delivery, which it does not hold up. */
+  /** Sets the retention policy, without holding up delivery. */
   async #retain(retentionInDays: number): Promise<void> {
     const logGroupName = this.#logGroupName;
     for (const progress = { failures: 1, wakes: 0 }; !this.#isStopped; progress.failures++) {
@@ -2551,7 +2551,7 @@ class Sender {
     }
   }
 
-  /** One request, given up after REQUEST_TIMEOUT_MS or when the sender stops. */
+  /** One request, aborted after REQUEST_TIMEOUT_MS or when the sender stops. */
   async #request(command: (sdk: typeof Sdk) => object): Promise<unknown> {
     const abort = new AbortController();
     const stop = startTimer(() => abort.abort(), REQUEST_TIMEOUT_MS);
@@ -2563,7 +2563,7 @@ class Sender {
       });
     });
     try {
-      // Some clients do not heed the signal.
+      // Some clients ignore the signal.
       return await Promise.race([this.#reporter.quietly(() => this.#send(command, abort.signal)), late]);
     } finally {
       stop();
@@ -2572,11 +2572,11 @@ class Sender {
   }
 
   async #send(command: (sdk: typeof Sdk) => object, abortSignal: AbortSignal): Promise<unknown> {
-    // Only what could be loaded is remembered: the next try may find it.
+    // A failed import is not remembered, so that the next try may succeed.
     this.#sdk ??= await loadSdk();
     this.#client ??= this.#settings.client ?? this.#newClient(this.#sdk);
     const client = this.#client;
-    // Nothing goes out any more.
+    // Nothing may be sent after close().
     if (this.#isStopped) throw new Error("The logger was closed");
     try {
       return await client.send(command(this.#sdk) as never, { abortSignal } as never);
@@ -2596,20 +2596,20 @@ class Sender {
       ...(profile !== undefined && { profile }),
       ...(credentials !== undefined && { credentials: named(credentials) }),
       ...(endpoint !== undefined && { endpoint }),
-      // The retries of this file are the only ones: they know when to halve, to create and to stop.
+      // Retries are ours alone: the SDK does not know when to halve, to create and to stop.
       maxAttempts: 1,
       requestHandler: this.#agents,
-      // With a method "info", the SDK would copy every input for it.
+      // Without `info`: if there is one, the SDK copies every input for it.
       logger: { trace() {}, debug() {}, warn() {}, error() {} },
     } as Sdk.CloudWatchLogsClientConfig);
   }
 
-  /** Remembers trouble, and reports it once for each change. */
+  /** Remembers an error, and reports it once for each change. */
   #note(error: unknown, isSetting: boolean, failures: number): void {
     const cause = this.#clean(error);
     const reported = this.#trouble?.reported ?? "";
     this.#trouble = { cause, reported };
-    // Credentials may be right next time: a new client asks for them again.
+    // A new client asks for the credentials again, which may be right next time.
     if (isSetting) this.#client = undefined;
     if (cause.name === reported || (!isSetting && failures < REPORT_AFTER_TRIES)) return;
     this.#trouble.reported = cause.name;
@@ -2625,19 +2625,19 @@ class Sender {
     this.#reporter.error(code, `${text}: ${cause.name}: ${cause.message}`, cause);
   }
 
-  /** The error without request and answer, whose headers are signed, and without what AWS quotes of them. */
+  /** A copy of an error without its request and answer, which hold signed headers, and without quotations of those. */
   #clean(error: unknown): Error {
     const { name, message, status } = anyError(error);
     const withoutSecrets = (text: string) =>
       this.#secrets.reduce((cleaned, secret) => cleaned.split(secret).join(REDACTED), text).slice(0, 500);
-    // SignatureDoesNotMatch goes on to quote the signed headers.
+    // SignatureDoesNotMatch quotes the signed headers after this.
     const [text = ""] = message.split(/\n|The Canonical String/, 1);
     const $metadata = status > 0 ? { $metadata: { httpStatusCode: status } } : {};
     return Object.assign(new Error(withoutSecrets(text)), { name: withoutSecrets(name) || "Error" }, $metadata);
   }
 }
 
-/** What a provider throws gets the name of what it is: credentials that are not to be had. */
+/** Gives what a credentials provider throws the name by which it is recognized. */
 function named(credentials: Exclude<Settings["credentials"], undefined>): object {
   if (typeof credentials !== "function") return credentials;
   return async () => {
@@ -2654,13 +2654,13 @@ async function loadSdk(): Promise<typeof Sdk> {
     return await import("@aws-sdk/client-cloudwatch-logs");
   } catch (error) {
     try {
-      // Jest knows no import(), and under jsdom its require() takes what is for browsers. Node's own is behind its Module.
+      // Jest has no import(), and under jsdom its require() finds the browser build. Node's own is behind its Module.
       const module = process.getBuiltinModule("node:module");
       const { createRequire = module.createRequire } = Object.getPrototypeOf(module) as Partial<typeof module>;
       if (typeof __filename === "string")
         return createRequire(__filename)("@aws-sdk/client-cloudwatch-logs") as typeof Sdk;
     } catch {
-      // The first reason is the better one.
+      // The first error says more.
     }
     const reason = reasonOf(error);
     const todo = /Dynamic require of/.test(reason)
@@ -2670,14 +2670,14 @@ async function loadSdk(): Promise<typeof Sdk> {
   }
 }
 
-/** Sockets that do not keep the process alive: how long its end waits for them is up to `closeTimeoutMs`. */
+/** Agents whose sockets do not keep the process alive; `closeTimeoutMs` decides how long its end waits. */
 function newAgents(): object {
   const [http, https] = [process.getBuiltinModule("node:http"), process.getBuiltinModule("node:https")];
-  // A proxy of the environment, where Node.js is told to use one.
+  // The proxy of the environment, if Node.js is told to use it.
   const { proxyEnv } = (http.globalAgent as { options?: { proxyEnv?: unknown } }).options ?? {};
   const options = { keepAlive: true, ...(proxyEnv !== undefined && { proxyEnv }) } as object;
   const agents = [new http.Agent(options), new https.Agent(options)] as unknown as Record<string, SocketMethod>[];
-  // Not every runtime's agents have these, and behind a proxy the socket comes later.
+  // Some runtimes have no such methods, and behind a proxy the socket comes later.
   for (const agent of agents) {
     const { createConnection, reuseSocket } = agent;
     if (createConnection)
@@ -2689,7 +2689,7 @@ function newAgents(): object {
       };
   }
   const [httpAgent, httpsAgent] = agents;
-  // Otherwise a timer of the SDK's keeps the process alive for 3 s, to warn of a lack of sockets.
+  // Otherwise a timer of the SDK, which warns of too few sockets, keeps the process alive for 3 s.
   return { socketAcquisitionWarningTimeout: 1, httpAgent, httpsAgent };
 }
 
@@ -2715,13 +2715,13 @@ function gzip(body: Uint8Array): Promise<Uint8Array> {
 // The socket is the lock: the kernel closes it with the process, whatever ends that, and it tells the living from the
 // dead in every container that shares the directory. To take over, a file is moved into one's own directory: only one can.
 
-/** Of another kernel no socket can tell: its directories are the living's until so long after their last change. */
+/** A socket tells nothing about a process of another kernel. It counts as dead this long after its last heartbeat. */
 const FOREIGN_TIMEOUT_MS = 10 * 60_000;
 const HEARTBEAT_MS = 60_000;
-/** The longest path that a socket can have: `sun_path` has 108 bytes on Linux, 104 on BSD and macOS, with a zero. */
+/** Longest path of a socket: `sun_path` has 108 bytes on Linux, 104 on BSD and macOS, including a zero. */
 const MAX_SOCKET_PATH_BYTES = 103;
 const OWNER = /^([\da-f]{8})-([\da-f]{8})-\d{8}(\.sock)?$/;
-/** What could be read of such a file is in another one. */
+/** Marks a damaged file. The events that could be read are in a new one. */
 const DAMAGED = ".damaged";
 const OWNER_NAME_BYTES = "/01234567-01234567-01234567.sock".length;
 
@@ -2731,7 +2731,7 @@ interface SpoolFile {
   descriptor?: number | undefined;
 }
 
-/** What a dead process has left, for one page. */
+/** What a dead process has left, enough for one page. */
 interface Leftover {
   logStreamName: string;
   events: LogEvent[];
@@ -2743,12 +2743,12 @@ class Spool {
   readonly #path = process.getBuiltinModule("node:path");
   readonly #directory: string;
   readonly #logGroupName: string;
-  /** What a page of leftovers may have, as the service counts. */
+  /** Largest page of recovered events, as the service counts. */
   readonly #maxBytes: number;
   readonly #reporter: Reporter;
-  /** Of this log group and this machine. */
+  /** Names of this log group and this kernel start with it. */
   readonly #prefix: string;
-  /** The own directory, once it is made. Off where the spool has failed, or is closed: new events go without it. */
+  /** Our own directory, once it is made. Off after a failure and after close: new events are not written any more. */
   #home: string | undefined;
   #isOff = false;
   #server: SocketServer | undefined;
@@ -2770,7 +2770,7 @@ class Spool {
     return page.file !== undefined && this.#home !== undefined;
   }
 
-  /** Writes the last event of a page to its file, before the log call returns. A page that lacks one has no file. */
+  /** Writes the last event of a page to its file. If that fails, the page goes on without a file. */
   append(page: Page): void {
     const isUsed = !this.#isOff && (page.file !== undefined || page.count === 1);
     let isSafe = false;
@@ -2781,7 +2781,7 @@ class Spool {
     }
   }
 
-  /** No more events go into the file of this page. A file system may tell only now that it has not stored them. */
+  /** Closes the file of a page. Some file systems report only now that they have not stored everything. */
   seal(page: Page): void {
     const descriptor = page.file?.descriptor;
     if (page.file === undefined || descriptor === undefined) return;
@@ -2789,7 +2789,7 @@ class Spool {
     if (!this.#try(() => this.#fs.closeSync(descriptor))) this.#forget(page);
   }
 
-  /** Some events of the page have an outcome, others have none. */
+  /** Notes which events of a page have an outcome while others have none. */
   settle(page: Page, ranges: readonly Range[]): void {
     const { file } = page;
     if (file === undefined || this.#home === undefined) return;
@@ -2807,7 +2807,7 @@ class Spool {
     if (file !== undefined) this.#try(() => this.#fs.rmSync(file.path, { force: true }));
   }
 
-  /** Takes over what dead processes have left, a page at a time, the oldest first. */
+  /** Takes over what dead processes have left, page by page, the oldest first. */
   async *recover(): AsyncIterable<Leftover> {
     if (this.#isOff || !this.#try(() => this.#open())) return;
     const { readdir, rm, rmdir } = this.#fs.promises;
@@ -2820,29 +2820,29 @@ class Spool {
       const isOurs = OWNER.exec(name)?.[1] === this.#prefix.slice(0, 8) && directory !== this.#home;
       if (!isOurs || (await this.#isAlive(owner))) continue;
       if (name !== owner) await this.#removeSocket(directory);
-      // No links, of directories or of files.
+      // Symbolic links are not followed.
       if (!entry.isDirectory()) continue;
       owners.push(owner);
       await this.#later(this.#list(directory, (name) => files.push(`${name} ${owner}`)));
     }
-    // Names begin with the time.
+    // File names begin with their time.
     for (const [index, file] of files.sort().entries()) {
       if (this.#home === undefined) return;
       const [name, owner] = file.split(" ") as [string, string];
       const path = this.#path.join(this.#directory, owner, name);
-      // Copies of it that its last taker had no time to finish.
+      // Remove unfinished copies of it: whoever made them died meanwhile.
       for (let next = index + 1; files[next]?.startsWith(`${name}.`); next++)
         await rm(`${path}${files[next]?.slice(name.length).split(" ", 1)}`, { force: true }).catch(() => {});
       yield* (await this.#later(this.#take(path, this.#path.join(this.#home, name)))) ?? [];
     }
     for (const owner of owners) {
-      // The socket first: a directory without one is seen to again. Only where it is empty.
+      // The socket first: a directory without a socket is looked at again. rmdir() removes only empty ones.
       await rm(this.#socketOf(owner), { force: true }).catch(() => {});
       await rmdir(this.#path.join(this.#directory, owner)).catch(() => {});
     }
   }
 
-  /** Leaves what has no outcome for the next logger of this log group. */
+  /** Leaves what has no outcome to the next logger of this log group. */
   close(): void {
     const home = this.#home;
     this.#isOff = true;
@@ -2861,7 +2861,7 @@ class Spool {
       const name = `${Date.now()}-${String(this.#files++).padStart(9, "0")}-${randomDigits(8)}`;
       const path = this.#path.join(this.#open(), name);
       page.file = { path, descriptor: this.#fs.openSync(path, "ax", 0o600) };
-      // Header and event in one call: no moment lies between them.
+      // Header and event in one call, so that no file has a header only.
       bytes = Buffer.concat([Buffer.from(this.#header(page.stream.name)), event]);
     }
     const written = this.#fs.writeSync(page.file.descriptor as number, bytes);
@@ -2872,7 +2872,7 @@ class Spool {
     return `${JSON.stringify({ logGroupName: this.#logGroupName, logStreamName })}\n`;
   }
 
-  /** Goes on without the file of a page: what is in it is not to be sent a second time. */
+  /** Removes the file of a page whose events are only in memory from now on. */
   #forget(page: Page): void {
     const { file } = page;
     page.file = undefined;
@@ -2882,7 +2882,7 @@ class Spool {
     attempt(() => this.#fs.rmSync(file.path, { force: true }), undefined);
   }
 
-  /** Makes the own directory and the socket that guards it, the socket first. */
+  /** Makes our own directory and the socket that guards it, the socket first. */
   #open(): string {
     if (this.#home !== undefined) return this.#home;
     makeDirectory(this.#directory);
@@ -2898,7 +2898,7 @@ class Spool {
       .createServer((connection) => connection.destroy())
       .unref();
     this.#server.on("error", (error) => {
-      // Without its lock the directory would look like a dead process's.
+      // Without its socket the directory would look like that of a dead process.
       if (this.#home !== undefined) attempt(() => this.#fs.rmSync(home, { recursive: true, force: true }), undefined);
       this.#home = undefined;
       this.#fail(error);
@@ -2934,7 +2934,7 @@ class Spool {
     });
   }
 
-  /** Some at a time: there may be a million. */
+  /** Not all at once: there may be a million. */
   async #list(directory: string, found: (name: string) => void): Promise<void> {
     const opened = await this.#fs.promises.opendir(directory);
     try {
@@ -2945,7 +2945,7 @@ class Spool {
     }
   }
 
-  /** A socket stays behind where its owner never made a directory. A young one may be about to. */
+  /** Removes the socket of an owner without a directory, unless it is young: its owner may be about to make one. */
   async #removeSocket(directory: string): Promise<void> {
     const { stat, rm } = this.#fs.promises;
     const { mtimeMs } = await stat(`${directory}.sock`).catch(() => ({ mtimeMs: Number.POSITIVE_INFINITY }));
@@ -2953,12 +2953,12 @@ class Spool {
     await rm(`${directory}.sock`, { force: true }).catch(() => {});
   }
 
-  /** Moves a file to the own ones. What is more than its events, or too much for a page, is written anew. */
+  /** Moves a file to our directory. If it holds more than events, or too many for a page, it is written anew. */
   async #take(path: string, own: string): Promise<Leftover[]> {
     const { readFile, rename, rm, writeFile } = this.#fs.promises;
     await rename(path, own);
     const { logGroupName, logStreamName, events, isPristine, isWhole } = parseSpoolFile(await readFile(own, "utf8"));
-    // Names of log groups that differ may have the same hash.
+    // Different log groups may have the same hash.
     if (logGroupName !== undefined && logGroupName !== this.#logGroupName) {
       await rename(own, path);
       return [];
@@ -2984,7 +2984,7 @@ class Spool {
       await rename(own, own + DAMAGED);
       this.#reporter.error("ERR_SPOOL", `A file of the spool is damaged, it stays where it is: ${own}${DAMAGED}`);
     } else if (only !== undefined && pages.length === 1) {
-      // In its place: no moment has both, and names do not grow.
+      // Replaces the old file at once, and keeps names from growing.
       await rename(only.file.path, own);
       only.file.path = own;
     } else await rm(own);
@@ -3001,7 +3001,7 @@ class Spool {
     }
   }
 
-  /** Where something is gone, another process was quicker. */
+  /** Where a file is gone, another process has taken it. */
   async #later<T>(action: Promise<T>): Promise<T | undefined> {
     return await action.catch((error: unknown) => {
       if (anyError(error).code !== "ENOENT") this.#fail(error);
@@ -3009,7 +3009,7 @@ class Spool {
     });
   }
 
-  /** Told once: from then on the logger goes without. What is in whole files is safe in them. */
+  /** Reported once; from then on the logger goes on without the spool. Files that are complete stay valid. */
   #fail(error: unknown): void {
     if (isStackEnd()) throw error;
     if (this.#isOff) return;
@@ -3019,14 +3019,14 @@ class Spool {
   }
 }
 
-/** Whole lines only: what follows the last line break was being written when its process died. */
+/** Reads whole lines only: what follows the last line break was being written when the process died. */
 function parseSpoolFile(text: string) {
   const parse = (line: string) => (attempt(() => JSON.parse(line) as unknown, undefined) ?? {}) as Fields;
   const lines = text.split("\n");
   const isTorn = lines.pop() !== "";
   const { logGroupName, logStreamName } = parse(lines.shift() ?? "{}");
   const all: (LogEvent | undefined)[] = [];
-  // A file without a header never had an event.
+  // A file that ends within its header never had an event.
   let isWhole = typeof logStreamName === "string" || text === "" || (isTorn && lines.length === 0);
   for (const line of lines) {
     const { timestamp, message, done } = parse(line.replace(/,$/, ""));
@@ -3056,7 +3056,7 @@ function portionsOf(events: LogEvent[], maxBytes: number): LogEvent[][] {
   return portions;
 }
 
-/** Node's own recursion does not end where a file system takes no directories. */
+/** Like `mkdir -p`. Node's own never ends on file systems that take no directories. */
 function makeDirectory(path: string): void {
   const fs = process.getBuiltinModule("node:fs");
   if (fs.existsSync(path)) return;
@@ -3088,11 +3088,11 @@ const OTHER_LEVELS: Record<string, Level> = {
   emerg: "fatal",
 };
 
-/** winston hands over records with these; `levels` and `level` come from its logger. */
+/** winston's records have these symbols. */
 const WINSTON_LEVEL = Symbol.for("level");
 const WINSTON_MESSAGE = Symbol.for("message");
 
-/** What winston sets on its transports; its loggers have `level` and `levels` too. */
+/** What winston sets on its transports, and has on its loggers. */
 interface WinstonTransport {
   level?: string;
   silent?: boolean;
@@ -3109,7 +3109,7 @@ class HostStream {
   readonly #decoder = new (process.getBuiltinModule("node:string_decoder").StringDecoder)("utf8");
   #line = "";
   #winston: WinstonTransport | undefined;
-  /** Whoever pipes heeds backpressure, so it may wait for room; other hosts only buffer without bound. */
+  /** Who pipes honours backpressure, so wait for room; other hosts would only buffer without bound. */
   #mayWait: boolean;
 
   constructor(core: Core, context: () => Fields | undefined, finish: () => Promise<unknown>, mayWait: boolean) {
@@ -3122,7 +3122,7 @@ class HostStream {
       decodeStrings: false,
       write: (chunk, _encoding, callback) => this.#write(chunk, callback),
       final: (callback) => this.#end(callback),
-      // Where a source fails, pipeline() destroys what it pipes to: its last line is the most telling one.
+      // When a source fails, pipeline() destroys this stream. The last line matters most then.
       destroy: (error, callback) => {
         this.endLine();
         callback(error);
@@ -3138,7 +3138,7 @@ class HostStream {
         if (typeof callback === "function") void Promise.resolve().then(callback as () => void);
         return true;
       },
-      /** winston asks for a method of this name and calls `write`. */
+      /** winston wants a method of this name, but calls `write`. */
       log(record: unknown, callback?: () => void): void {
         stream.write(record);
         callback?.();
@@ -3151,7 +3151,7 @@ class HostStream {
       if (typeof winston.levels === "object") this.#winston = winston;
       else this.#mayWait = true;
     });
-    // Such as that of a write after the end: unhandled, it would end the process.
+    // Such as a write after the end. Unhandled, it would end the process.
     stream.on("error", () => {});
   }
 
@@ -3162,7 +3162,7 @@ class HostStream {
       return;
     }
     const text = isBytes(chunk) ? attempt(() => this.#decoder.write(asBuffer(chunk)), "[unreadable]") : chunk;
-    // Only what is new is searched, for a line may come in many pieces; one that nothing could hold is cut.
+    // Only new text is searched, as a line may come in many pieces. A line larger than the queue is cut.
     const lines = text.split("\n");
     lines[0] = this.#line + lines[0];
     const isEndless = (lines[lines.length - 1] as string).length > this.#core.maxLineLength;
@@ -3176,12 +3176,12 @@ class HostStream {
     this.endLine(() => void this.#finish().then(() => callback()));
   }
 
-  /** Sends a line that is not to be finished any more. */
+  /** Sends the beginning of a line whose rest will not come. */
   endLine(callback?: () => void): void {
     const line = this.#line + this.#decoder.end();
     this.#line = "";
     this.#core.openLines.delete(this);
-    // Without a callback nobody waits.
+    // Nobody waits then.
     if (callback === undefined) this.#mayWait = false;
     this.#send([line], callback ?? (() => {}));
   }
@@ -3215,10 +3215,10 @@ class HostStream {
       this.#core.take("host", isError(given) ? "error" : "info", Date.now(), given, [], this.#context());
       return;
     }
-    // bunyan's raw records, and objects that morgan's or anybody's format gives.
+    // A raw record of bunyan's, or an object from anybody else.
     const { time, timestamp, level, msg, ...fields } = fieldsOf(given);
     const at = timeOf(time) ?? timeOf(timestamp);
-    // What is not taken for the time or the level is content.
+    // What is not used as time or level stays a field.
     if (timeOf(time) === undefined) Object.assign(fields, { time });
     if (timeOf(time) !== undefined || at === undefined) Object.assign(fields, { timestamp });
     if (levelOf(level) === undefined) Object.assign(fields, { level });
@@ -3226,7 +3226,7 @@ class HostStream {
     this.#core.take("host", levelOf(level) ?? "info", at ?? Date.now(), message, more, this.#context());
   }
 
-  /** A record of winston's is sent as the text that its format made; where a format fails, as what it was given. */
+  /** Sends winston's record as the text that its format made; where a format fails, as it was before. */
   #winstonRecord(given: Fields, named: string): void {
     const { format } = this.stream;
     const level = levelOf(named) ?? "info";
@@ -3235,7 +3235,7 @@ class HostStream {
     try {
       if (format !== undefined) {
         const result = format.transform({ ...given }, format.options);
-        // The format has sorted it out.
+        // The format has filtered it out.
         if (!isObject(result)) return;
         record = result;
       }
@@ -3256,7 +3256,7 @@ class HostStream {
     void Promise.resolve().then(() => this.stream.emit("logged", given));
   }
 
-  /** winston's rule: the level of the transport, or else that of the logger. */
+  /** As in winston: the transport's level decides, or else the logger's. */
   #accepts(level: string): boolean {
     const { silent, levels = this.#winston?.levels, level: threshold = this.#winston?.level } = this.stream;
     if (silent === true) return false;
@@ -3277,7 +3277,7 @@ function levelOf(level: unknown): Level | undefined {
 
 const YEAR_2000_MS = 946_684_800_000;
 const YEAR_2100_MS = 4_102_444_800_000;
-/** As ISO 8601 and RFC 9110 begin; Date.parse takes "attempt 5" for a day in May. */
+/** How ISO 8601 and RFC 9110 dates begin. Date.parse would take "attempt 5" for a date. */
 const DATE = /^(\d{4}-\d\d-\d\d|[A-Z][a-z]{2},? )/;
 
 /** A plausible time, ms since the epoch, from a number (ms, or pino's seconds or nanoseconds), a date or its text. */
@@ -3376,7 +3376,7 @@ function validate(logGroupName: unknown, options: CloudwatchLoggerOptions): Sett
   if (settings.maxEventBytes > maxBatchBytes)
     refuse(RangeError, "maxEventBytes", `must be at most ${rule}`, settings.maxEventBytes);
   if (maxQueueBytes < maxBatchBytes) refuse(RangeError, "maxQueueBytes", `must be at least ${rule}`, maxQueueBytes);
-  // A program may change its working directory, and its options.
+  // The program may later change its working directory and these objects.
   if (spoolDirectory !== undefined)
     settings.spoolDirectory = process.getBuiltinModule("node:path").resolve(spoolDirectory);
   if (typeof fields === "object") settings.fields = fieldsOf(fields);
@@ -3442,14 +3442,14 @@ function isSignals(names: unknown): boolean {
   return Array.isArray(names) && names.every((name: string) => !/^SIG(KILL|STOP)$/.test(name) && hasOwn(signals, name));
 }
 
-/** The threshold that a name means; `undefined` where it means none. */
+/** The threshold with that name, if there is one. */
 function thresholdOf(name: unknown): Threshold | undefined {
   const level = typeof name === "string" ? name.toLowerCase() || DEFAULTS.level : "";
   const known = level === "warning" ? "warn" : level;
   return hasOwn(LEVELS, known) ? (known as Threshold) : undefined;
 }
 
-/** What is no threshold counts as `info`. */
+/** The weight of a threshold; an unknown one counts as `info`. */
 function weightOf(name: unknown): number {
   return LEVELS[thresholdOf(name) ?? "info"];
 }
@@ -3459,7 +3459,7 @@ function levelNamed(name: unknown): Level | undefined {
   return level === "silent" ? undefined : level;
 }
 
-/** Fills in what is known when the logger is made; `{date}` stays. */
+/** Fills in what is known at construction; `{date}` stays. */
 function fillName(template: string, madeAt: number): string {
   const micros = () => String(process.hrtime()[1] % 1_000).padStart(3, "0");
   const { basename, parse } = process.getBuiltinModule("node:path");
@@ -3475,7 +3475,7 @@ function fillName(template: string, madeAt: number): string {
   );
 }
 
-/** Digits that tell things apart, and keep no secret: loading node:crypto costs as much as all of this file. */
+/** Random digits to tell things apart, not to keep a secret: loading node:crypto takes as long as this whole file. */
 function randomDigits(count: number): string {
   return String(Math.floor(Math.random() * 10 ** count)).padStart(count, "0");
 }
@@ -3492,7 +3492,7 @@ const types = () => process.getBuiltinModule("node:util").types;
  */
 function startTimer(action: () => void, ms: number): Stop {
   const { setTimeout, clearTimeout } = process.getBuiltinModule("node:timers");
-  // Node.js would go on counting a timer that is half made.
+  // Near the end of the stack a timer could be left half made, which Node.js cannot cope with.
   if (isStackEnd()) throw new RangeError("Maximum call stack size exceeded");
   let timer: NodeJS.Timeout | undefined = setTimeout(
     () => {
@@ -3510,17 +3510,17 @@ function startTimer(action: () => void, ms: number): Stop {
 
 type Stop = () => void;
 
-/** Keeps the process alive, where timers are mocked, too, until it is closed. */
+/** Keeps the process alive until it is closed, even where timers are mocked. */
 function stayAlive(): { close(): void } {
   const { port1 } = new (process.getBuiltinModule("node:worker_threads").MessageChannel)();
   port1.on("message", () => {});
   return port1;
 }
 
-/** Own enumerable properties of several values, later ones first. The engine copies; where one cannot be read, we do. */
+/** Own enumerable properties of several objects, where later ones win. If a property throws, each is read separately. */
 function fieldsOf(a?: object, b?: object, c?: object): Fields {
   try {
-    // An object that is copied first keeps its shape, which JSON.stringify is faster with.
+    // An object that is copied first keeps its hidden class, with which JSON.stringify is faster.
     if (a === undefined) return b === undefined ? { ...c } : { ...b, ...c };
     return { ...a, ...b, ...c };
   } catch (error) {
@@ -3546,7 +3546,7 @@ function reasonOf(error: unknown): string {
   return attempt(() => String(isError(error) ? error.message : error).slice(0, 200), "unknown reason");
 }
 
-/** Whether there is no stack left here. A getter that calls itself fails in the same way, but leaves enough behind. */
+/** Whether the stack is used up here. After a getter that recurses for ever there is enough left again. */
 function isStackEnd(): boolean {
   const descend = (depth: number): number => (depth === 0 ? 0 : 1 + descend(depth - 1));
   try {
@@ -3560,13 +3560,13 @@ function attempt<T, U>(action: () => T, otherwise: U): T | U {
   try {
     return action();
   } catch (error) {
-    // With no stack left, an event would lose what it says at random: the call fails.
+    // With no stack left anything may fail, and an event would lose content at random: let the log call throw.
     if (isStackEnd()) throw error;
     return otherwise;
   }
 }
 
-/** What a callback gave that is not awaited: a promise that rejects would end the process. */
+/** Ignores a callback's result: if it is a promise that rejects, that would end the process. */
 function ignore(result: unknown): void {
   new Promise((resolve) => resolve(result)).catch(() => {});
 }
@@ -3575,7 +3575,7 @@ function isObject(value: unknown): value is object {
   return typeof value === "object" && value !== null;
 }
 
-/** What people may give for fields, in spite of the types. */
+/** Fields, or `undefined` where JavaScript gave something else. */
 function objectOf(value: unknown): object | undefined {
   return isObject(value) ? value : undefined;
 }
@@ -3593,11 +3593,11 @@ function isError(value: unknown): value is Error {
   return isObject(value) && attempt(() => isOne(value), false);
 }
 
-/** Whether the properties of a value are its content. */
+/** Whether a value's own properties are what it says, as opposed to arrays, Maps, Errors and the like. */
 function isRecord(value: unknown): value is object {
   if (!isObject(value)) return false;
   const hasContent = () => {
-    // It says itself what its content is.
+    // toJSON() decides what it says.
     if (typeof (value as { toJSON?: unknown }).toJSON === "function") return false;
     if (isPlain(value)) return true;
     if (Array.isArray(value) || ArrayBuffer.isView(value) || isError(value)) return false;
@@ -3618,11 +3618,11 @@ function wellFormed(text: string): string {
   return (text as { toWellFormed?(): string }).toWellFormed?.() ?? text;
 }
 
-/** The name of the function that called the method that called `below`. */
+/** The name of the function that called the log method, which called `below`. */
 function callerName(below: (...args: never[]) => void): string {
   const holder: { stack?: string } = {};
   attempt(() => Error.captureStackTrace?.(holder, below), undefined);
-  // Line 0 is the header, 1 the method, 2 its caller.
+  // Line 0 is the header, 1 the log method, 2 its caller.
   const line = attempt(() => String(holder.stack), "").split("\n")[2] ?? "";
   return /^\s*at (?:async )?(?:new )?([^\s(]+) (?:\[as [^\]]+\] )?\(/.exec(line)?.[1] ?? "<anonymous>";
 }
@@ -3638,7 +3638,7 @@ function clockTime(timestamp: number): string {
   return local.toISOString().slice(11, 23);
 }
 
-/** At most one text of each kind in REPORT_INTERVAL_MS; the next one tells how many were left out. */
+/** Writes one text of a kind per REPORT_INTERVAL_MS at most; the next one says how many were skipped. */
 function rateLimited(write: (text: string) => void): (kind: string, text: string) => void {
   const printed = new Map<string, { at: number; skipped: number }>();
   return (kind, text) => {
@@ -3664,7 +3664,7 @@ function describeLoss({ reason, count, cause }: Loss): string {
   return `${counted(count)} ${what} (${reason})${cause ? `: ${cause.name}: ${cause.message}` : ""}`;
 }
 
-/** One line of JSON for each event, exact and safe to print. Returns how much of the time for it is left, ms. */
+/** Prints a line of JSON for each event, without control characters. Returns the rest of the time for it, ms. */
 function printEvents(events: LogEvent[], printMs: number): number {
   return writeStderr(events.map((event) => `${escapeControls(JSON.stringify(event))}\n`).join(""), printMs);
 }
@@ -3676,14 +3676,14 @@ function printEvents(events: LogEvent[], printMs: number): number {
 function writeStderr(text: string, ms: number): number {
   const bytes = Buffer.from(text);
   let left = ms;
-  // Once Node.js has its stream, a pipe that is full says so instead of blocking.
+  // Once Node.js has opened its stream, a full pipe throws EAGAIN instead of blocking.
   attempt(() => process.stderr, undefined);
   for (let at = 0; at < bytes.length && left > 0; ) {
     try {
       at += process.getBuiltinModule("node:fs").writeSync(2, bytes, at);
     } catch (error) {
       if (anyError(error).code !== "EAGAIN") return left;
-      // The reader needs a moment. A clock may stand still: tries are counted.
+      // Give the reader a moment. Count tries, not time: a mocked clock may stand still.
       left--;
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
     }
@@ -3711,12 +3711,12 @@ function escapeControls(text: string): string {
   return text.replace(/[^\P{Cc}\t\n]/gu, escaped);
 }
 
-/** Text for terminals and files: without escape sequences, its further lines set off from other events. */
+/** Text for terminals: without escape sequences, further lines indented. */
 function printable(text: string): string {
   return escapeControls(text).replace(/\n/g, "\n  ");
 }
 
-/** The loggers that the end of the process concerns. */
+/** The loggers that must be told about the end of the process. */
 const openLoggers = new Set<Core>();
 
 function watchProcess(core: Core): void {
@@ -3744,16 +3744,16 @@ function onExit(): void {
   for (const core of openLoggers) leftMs = core.exit(leftMs);
 }
 
-/** Tells the copies of this file apart from other listeners: a program may have loaded several. */
+/** Marks our listeners: a program may have loaded several copies of this file. */
 const IS_CWLOGGER = Symbol.for("cwlogger.onSignal");
-/** Signals whose loggers are closing. */
+/** Signals on which the loggers are closing now. */
 const endingSignals = new Set<string>();
 
 const onSignal = Object.assign(
   (signal: NodeJS.Signals): void => {
     const loggers = [...openLoggers];
     if (isHandled(signal)) {
-      // Its handlers decide about the end. What they log now is delivered as well.
+      // The program's handlers decide about the end. What they log now is delivered, too.
       void Promise.resolve().then(() => loggers.map((core) => core.flush(undefined, true)));
     } else if (endingSignals.has(signal)) {
       raise(signal);
@@ -3765,7 +3765,7 @@ const onSignal = Object.assign(
   { [IS_CWLOGGER]: true },
 );
 
-/** Whether the program handles a signal itself. The listeners of signal-exit, which it counts, do not: they watch. */
+/** Whether the program handles a signal itself. Listeners of signal-exit, which counts them, only watch. */
 function isHandled(signal: NodeJS.Signals): boolean {
   const emitters = [
     (globalThis as Record<symbol, unknown>)[Symbol.for("signal-exit emitter")],
@@ -3775,11 +3775,11 @@ function isHandled(signal: NodeJS.Signals): boolean {
   return process.listeners(signal).filter((listener) => !(IS_CWLOGGER in listener)).length > watching;
 }
 
-/** Lets a signal take its usual effect, once the last copy of this file is done. */
+/** Lets the signal take its usual effect, once the last copy of this file is done. */
 function raise(signal: NodeJS.Signals): void {
   process.off(signal, onSignal);
   if (process.listeners(signal).some((listener) => IS_CWLOGGER in listener)) return;
-  // The kernel does not let pid 1 end by a signal.
+  // The kernel ignores signals that pid 1 sends to itself.
   if (process.pid === 1) process.exit(128 + process.getBuiltinModule("node:os").constants.signals[signal]);
   process.kill(process.pid, signal);
 }

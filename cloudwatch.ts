@@ -2225,9 +2225,8 @@ class Sender {
   /** Ends each pause that is under way; and how often `wake()` was called. */
   readonly #pauses = new Set<() => void>();
   #wakes = 0;
-  /** Number of tries; and who waits for a later one to fail hopelessly. */
-  #tries = 0;
-  readonly #hopers: { afterTry: number; done: () => void }[] = [];
+  /** Who waits for a try to fail hopelessly that begins after so many wakes. */
+  readonly #hopers: { wakes: number; done: () => void }[] = [];
   /** The last error and the name under which it was reported; until a batch gets through. */
   #trouble: { cause: Error; reported: string } | undefined;
   /** The pace as of the last throttled answer, and when that was. */
@@ -2269,9 +2268,9 @@ class Sender {
     await Promise.all(this.#chores);
   }
 
-  /** Resolves when a try that begins after this call fails, and waiting will not help. */
+  /** Resolves when a try that begins after the next `wake()` fails, and waiting will not help. */
   hopeless(): Promise<void> {
-    return new Promise((done) => this.#hopers.push({ afterTry: this.#tries, done }));
+    return new Promise((done) => this.#hopers.push({ wakes: this.#wakes, done }));
   }
 
   /** Ends all pauses, and the next pause of each request under way. */
@@ -2294,7 +2293,6 @@ class Sender {
   /** One try to store a batch. */
   async send(batch: Batch): Promise<Outcome> {
     const { stream, progress, count, sizeBytes } = batch;
-    const number = ++this.#tries;
     progress.wakes = this.#wakes;
     progress.token ??= { value: stream.token };
     const zip = progress.mayZip && this.#gzipRefusals < MAX_GZIP_REFUSALS && sizeBytes >= GZIP_MIN_BYTES;
@@ -2309,12 +2307,12 @@ class Sender {
       else if (!progress.mayZip) this.#gzipRefusals++;
       return { kind: "stored", rejected: this.#rejectedOf(answer, count) };
     } catch (error) {
-      return await this.#failed(batch, number, zip, error);
+      return await this.#failed(batch, zip, error);
     }
   }
 
   /** Repairs what can be repaired, and decides how to go on. */
-  async #failed(batch: Batch, number: number, zip: boolean, thrown: unknown): Promise<Outcome> {
+  async #failed(batch: Batch, zip: boolean, thrown: unknown): Promise<Outcome> {
     const { stream, progress } = batch;
     const isCreation = thrown instanceof CreationTrouble;
     const { error, verdict } = isCreation ? thrown : { error: thrown, verdict: verdictOf(thrown) };
@@ -2337,7 +2335,7 @@ class Sender {
         await this.#create(stream);
         isRepaired = true;
       } catch (trouble) {
-        return await this.#failed(batch, number, false, trouble);
+        return await this.#failed(batch, false, trouble);
       }
     }
     if (isRepaired && progress.repairs++ < MAX_REPAIRS) return { kind: "again", verdict: undefined };
@@ -2346,7 +2344,7 @@ class Sender {
     const isSetting = verdict === "configuration" || verdict === "missing";
     // Not while other requests are under way: they may still be stored.
     if ((isSetting || isWrong) && this.#aborts.size === 0)
-      for (const { afterTry, done } of this.#hopers) if (afterTry < number) done();
+      for (const { wakes, done } of this.#hopers) if (wakes < progress.wakes) done();
     progress.failures++;
     if (this.#trouble === undefined) this.#paceMs = this.#pace();
     this.#note(error, isSetting, progress.failures);
@@ -2511,26 +2509,22 @@ class Sender {
     stream.isFresh = false;
   }
 
-  async #createGroup(): Promise<void> {
-    const { tags, kmsKeyId, logGroupClass, retentionInDays } = this.#settings;
+  async #createGroup(withTags = true): Promise<void> {
+    const { kmsKeyId, logGroupClass, retentionInDays } = this.#settings;
     const logGroupName = this.#logGroupName;
-    const rest = { logGroupName, ...(kmsKeyId && { kmsKeyId }), ...(logGroupClass && { logGroupClass }) };
-    const create = async (input: Sdk.CreateLogGroupCommandInput): Promise<boolean> => {
-      try {
-        await this.#request((sdk) => new sdk.CreateLogGroupCommand(input));
-        return true;
-      } catch (error) {
-        if (anyError(error).name === "ResourceAlreadyExistsException") return false;
-        if (input.tags === undefined || isPassing(error)) throw error;
-        // Tags need a permission of their own. A log group without tags is better than none.
-        const isCreated = await create(rest);
-        if (isCreated) this.#report("ERR_LOG_GROUP", `The tags of log group ${logGroupName} were refused`, error);
-        return isCreated;
-      }
-    };
-    const hasTags = tags !== undefined && Object.keys(tags).length > 0;
-    const isOurs = await create(hasTags ? { ...rest, tags } : rest);
-    if (!isOurs || retentionInDays === undefined) return;
+    const tags = withTags && Object.keys(this.#settings.tags ?? {}).length > 0 ? this.#settings.tags : undefined;
+    const more = { ...(kmsKeyId && { kmsKeyId }), ...(logGroupClass && { logGroupClass }), ...(tags && { tags }) };
+    try {
+      await this.#request((sdk) => new sdk.CreateLogGroupCommand({ logGroupName, ...more }));
+    } catch (error) {
+      if (anyError(error).name === "ResourceAlreadyExistsException") return;
+      if (tags === undefined || isPassing(error)) throw error;
+      // Tags need a permission of their own. A log group without tags is better than none.
+      await this.#createGroup(false);
+      this.#report("ERR_LOG_GROUP", `The tags of log group ${logGroupName} were refused`, error);
+      return;
+    }
+    if (retentionInDays === undefined) return;
     const chore = this.#retain(retentionInDays).finally(() => this.#chores.delete(chore));
     this.#chores.add(chore);
   }

@@ -2950,13 +2950,10 @@ class Spool {
   /** Moves a file to our directory. If it holds more than events, or too many for a page, it is written anew. */
   async #take(path: string, own: string): Promise<Leftover[]> {
     const { readFile, rename, rm, writeFile } = this.#fs.promises;
-    await rename(path, own);
-    const { logGroupName, logStreamName, events, isPristine, isWhole } = parseSpoolFile(await readFile(own, "utf8"));
+    const { logGroupName, logStreamName, events, isPristine, isWhole } = parseSpoolFile(await readFile(path, "utf8"));
     // Different log groups may have the same hash.
-    if (logGroupName !== undefined && logGroupName !== this.#logGroupName) {
-      await rename(own, path);
-      return [];
-    }
+    if (logGroupName !== undefined && logGroupName !== this.#logGroupName) return [];
+    await rename(path, own);
     const portions = portionsOf(events, this.#maxBytes);
     if (isPristine && portions.length === 1) return [{ logStreamName, events, file: { path: own } }];
     const pages = portions.map((events, portion) => ({
@@ -2976,7 +2973,7 @@ class Spool {
     const [only] = pages;
     if (!isWhole) {
       await rename(own, own + DAMAGED);
-      this.#reporter.error("ERR_SPOOL", `A file of the spool is damaged, it stays where it is: ${own}${DAMAGED}`);
+      this.#reporter.error("ERR_SPOOL", `A file of the spool is damaged, it is kept as ${own}${DAMAGED}`);
     } else if (only !== undefined && pages.length === 1) {
       // Replaces the old file at once, and keeps names from growing.
       await rename(only.file.path, own);

@@ -721,6 +721,13 @@ describe("Reading back", () => {
     ["{ $.n.code = 7 }", ['{"level":"ERROR","n":{"code":7},"ok":true}']],
     ["{ $.ok = true }", ['{"level":"ERROR","n":{"code":7},"ok":true}']],
     ['{ $.level = "WARN" }', []],
+    ['{ ($.level = "WARN") || ($.level = "ERROR") }', ['{"level":"ERROR","n":{"code":7},"ok":true}']],
+    ['{ $.level = "a||b" || $.n.code=7 }', ['{"level":"ERROR","n":{"code":7},"ok":true}']],
+    ['{ ($.level = "WARN") || ($.level = "FATAL") }', []],
+    ["{ $.n.code >= 7 }", ['{"level":"ERROR","n":{"code":7},"ok":true}']],
+    ["{ $.n.code >= 8 }", []],
+    ["{ $.level >= 0 }", []],
+    ["{ $.ok >= 0 }", []],
     ["{ $.missing = null }", []],
     ["{ $.__proto__.__proto__ = null }", []],
   ];
@@ -737,12 +744,21 @@ describe("Reading back", () => {
     });
   }
 
-  for (const filterPattern of ["-a", "?a ?b", "a-b", "[a, b]", '"open', "{ $.a > 1 }", "%a%", "a".repeat(1025)]) {
+  const refused = ["-a", "?a ?b", "a-b", "[a, b]", '"open', "{ $.a > 1 }", "%a%", "a".repeat(1025)];
+  refused.push('{ $.a >= "1" }', "{ $.a = 1 || }", "{ ($.a = 1 }", "{ $.a = 1) }", "{ $.a = 1 && $.b = 2 }", "{}");
+  for (const filterPattern of refused) {
     it(`FilterLogEvents refuses ${filterPattern.slice(0, 20)}`, async (t) => {
       const { filter } = await setUp(t);
       await refusal(filter({ filterPattern }), INVALID, "Invalid filter pattern");
     });
   }
+
+  it("FilterLogEvents refuses a log group of class INFREQUENT_ACCESS", async (t) => {
+    const { filter, service } = await setUp(t);
+    service.createLogGroup("rare", { logGroupClass: "INFREQUENT_ACCESS" });
+    await refusal(filter({ logGroupName: "rare" }), "InvalidOperationException", "not supported for this log class");
+    assert.deepEqual(service.violations, []);
+  });
 });
 
 describe("Faults", () => {

@@ -1051,6 +1051,10 @@ function getLogEvents(events: StoredEvent[], input: Input): unknown {
 
 /** `startTime` and `endTime` are inclusive. There is a `nextToken` as long as events are left to look at. */
 function filterLogEvents(group: LogGroup, input: Input): unknown {
+  if (group.logGroupClass === "INFREQUENT_ACCESS") {
+    const message = `The log group ${group.name} is of log-group-class INFREQUENT_ACCESS. `;
+    throw new Refusal("InvalidOperationException", `${message}FilterLogEvents is not supported for this log class.`);
+  }
   const { limit, startTime, endTime, nextToken, startFromHead } = input as Page;
   if (startFromHead === false) throw invalid("startFromHead=false is not supported by the local service.");
   const names = input.logStreamNames as string[] | undefined;
@@ -1090,19 +1094,35 @@ type Page = {
 };
 
 /**
- * A part of the filter pattern language: words and `"quoted text"`, all of which must occur (case counts), or one
- * `{ $.field = "value" }` with a dotted path and a string, number, true, false or null.
+ * A part of the filter pattern language: words and `"quoted text"`, all of which must occur (case counts), or
+ * `{ $.field = "value" }` with a dotted path and a string, number, true, false or null. `>=` compares with a number, and
+ * `{ ($.field = "value") || ($.field = "other") }` wants one of them.
  * @throws InvalidParameterException for any other pattern.
  */
 function compilePattern(pattern: string): (message: string) => boolean {
   const unsupported = invalid("Invalid filter pattern, or one that the local service does not support.");
   if (pattern.length > 1024) throw unsupported;
-  const json = /^\s*\{\s*\$\.([\w.-]+)\s*=\s*("(?:[^"\\]|\\.)*"|[\w.-]+)\s*\}\s*$/.exec(pattern);
-  if (json) {
-    const path = (json[1] ?? "").split(".");
-    const value = parseJson(json[2] ?? "") ?? json[2];
-    const wanted = json[2] === "null" ? null : value;
-    return (message) => valueAt(parseJson(message), path) === wanted;
+  const [, json] = /^\s*\{(.*)\}\s*$/s.exec(pattern) ?? [];
+  if (json !== undefined) {
+    const condition = /\s*(\(?)\s*\$\.([\w.-]+)\s*(>?=)\s*("(?:[^"\\]|\\.)*"|[\w.-]+)\s*(\)?)\s*(\|\||$)/y;
+    const tests: ((event: unknown) => boolean)[] = [];
+    for (let isMore = true; isMore; ) {
+      const [match, opening, name = "", operator, text = "", closing, next] = condition.exec(json) ?? [];
+      const path = name.split(".");
+      const wanted = text === "null" ? null : (parseJson(text) ?? text);
+      if (match === undefined || (opening === "") !== (closing === "")) throw unsupported;
+      if (operator === ">=") {
+        if (typeof wanted !== "number") throw unsupported;
+        tests.push((event) => isAtLeast(valueAt(event, path), wanted));
+      } else {
+        tests.push((event) => valueAt(event, path) === wanted);
+      }
+      isMore = next === "||";
+    }
+    return (message) => {
+      const event = parseJson(message);
+      return tests.some((test) => test(event));
+    };
   }
   const terms: string[] = [];
   const term = /\s*(?:"((?:[^"\\]|\\.)+)"|(\w+))\s*/y;
@@ -1112,6 +1132,10 @@ function compilePattern(pattern: string): (message: string) => boolean {
     terms.push(match[1]?.replace(/\\(.)/g, "$1") ?? match[2] ?? "");
   }
   return (message) => terms.every((text) => message.includes(text));
+}
+
+function isAtLeast(value: unknown, least: number): boolean {
+  return typeof value === "number" && value >= least;
 }
 
 function valueAt(value: unknown, path: string[]): unknown {

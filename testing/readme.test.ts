@@ -202,18 +202,32 @@ describe("queries, filters and shapes of events", () => {
     assert.match(leaves.find(([name]) => name === "part.id")?.[1], /^[\da-f]{8}$/);
   });
 
+  it("an error's fields are those of the table", () => {
+    const rows = table("docs/operations.md", "Queries with Logs Insights");
+    const groups = ["cwlogger", "bunyan-raw", "bunyan-text", "pino", "winston"];
+    assert.equal(rows.length, groups.length);
+    for (const [index, [, level = "", message = "", names = ""]] of rows.entries()) {
+      const error = service.events(groups[index] ?? "").find((event) => event.message.includes("an error"));
+      const fields = new Map(leavesOf(parsed(error?.message ?? "")));
+      assert.deepEqual([fields.get("level"), fields.get(code(message))], [JSON.parse(code(level)), "an error"]);
+      for (const [, name = ""] of names.matchAll(/`([\w.]+)`/g)) assert.match(fields.get(name), /^TypeError/, name);
+    }
+  });
+
   it("metric filters find the events they are for", async () => {
     const rows = table("docs/operations.md", "Alarms");
     const groups = [["cwlogger", "bunyan-raw"], ["pino", "bunyan-text"], ["winston"], ["sample"]];
     assert.equal(rows.length, groups.length);
-    for (const [index, [, errors = "", worst = ""]] of rows.entries()) {
+    for (const [index, [, errors = ""]] of rows.entries()) {
       for (const group of groups[index] ?? []) {
-        assert.match(await filter(service, group, errors), group === "sample" ? /^.*queue.*$/ : /^.*an error.*$/);
-        if (worst !== "") assert.match(await filter(service, group, worst), /^.*the worst.*$/);
+        const hasWorse = group !== "winston"; // its levels end at error
+        const expected = hasWorse ? /^.*an error.*\n.*the worst.*$/ : /^.*an error.*$/;
+        assert.match(await filter(service, group, errors), group === "sample" ? /^.*queue.*$/ : expected);
       }
     }
-    const [shown] = /(?<=--filter-pattern ')[^']+/.exec(read("docs/operations.md")) ?? [];
-    assert.equal(shown, code(rows[0]?.[1] ?? ""));
+    const shown = read("docs/operations.md").match(/(?<=--filter-pattern ')[^']+/g) ?? [];
+    assert.ok(shown.length >= 2);
+    for (const pattern of shown) assert.equal(pattern, code(rows[0]?.[1] ?? ""));
   });
 
   it("formats are those of the table", async () => {
@@ -428,8 +442,9 @@ async function logSamples(service: LocalCloudWatchLogs): Promise<void> {
     import { CloudwatchLogger } from "cwlogger";
     import pino from "pino";
     import winston from "winston";
+    const { combine, errors, json } = winston.format;
     const sample = (options) => new CloudwatchLogger("sample", { maxBatchBytes: 1_024, onLoss() {}, ...options });
-    sample().info("order read", { requestId: "r-1" });
+    sample().info("order read", { requestId: "r-1", traceId: "4bf92f35" });
     for (const overflow of ["split", "truncate"]) sample({ overflow }).info("x".repeat(2_000));
     const full = sample({ maxQueueBytes: 2_048 });
     for (let index = 0; index < 100; index++) full.info("one too many", { index });
@@ -439,11 +454,11 @@ async function logSamples(service: LocalCloudWatchLogs): Promise<void> {
       pino(stream("pino")),
       bunyan.createLogger({ name: "x", streams: [{ type: "raw", stream: stream("bunyan-raw") }] }),
       bunyan.createLogger({ name: "x", stream: stream("bunyan-text") }),
-      winston.createLogger({ transports: [stream("winston")] }),
+      winston.createLogger({ format: combine(errors({ stack: true }), json()), transports: [stream("winston")] }),
     ];
     for (const host of hosts) {
       host.info("an event");
-      host.error(host === hosts[4] ? "an error" : new TypeError("an error"));
+      host.error(new TypeError("an error"));
       host.fatal?.("the worst");
     }`;
   await run({ page: "samples", line: 0, language: "js", text }, service);
@@ -505,7 +520,7 @@ function table(page: string, heading: string): string[][] {
   const rows = text.trim().split("\n").slice(2);
   assert.ok(rows.length > 0, `${page} has no table under "${heading}"`);
   const cellsOf = (row: string) => row.slice(1, -1).split(/(?<!\\)\|/);
-  return rows.map((row) => cellsOf(row).map((cell) => cell.trim()));
+  return rows.map((row) => cellsOf(row).map((cell) => cell.trim().replaceAll("\\|", "|")));
 }
 
 /** What is between the first two backticks. */

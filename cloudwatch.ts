@@ -1329,16 +1329,17 @@ interface Oversize {
  */
 function fitted(written: Written, { overflow, maxEventBytes }: Settings, roomBytes: number): Fit {
   const limitBytes = maxEventBytes - LIMITS.eventOverheadBytes;
-  const text = eventText(written);
-  // No character takes more than three bytes.
-  if (3 * text.length <= limitBytes) return text;
-  const bytes = Buffer.byteLength(text);
-  if (bytes <= limitBytes) return text;
-  if (overflow === "error") return { text, bytes: bytes + LIMITS.eventOverheadBytes };
-  const id = randomDigits(8);
   const event: JsonEvent | undefined = typeof written === "string" ? undefined : written;
   const message = event?.message ?? "";
   const { length } = message;
+  // A message that will be cut is not written in full.
+  const text = overflow !== "error" && length > limitBytes ? undefined : eventText(written);
+  // No character takes more than three bytes.
+  if (text !== undefined && 3 * text.length <= limitBytes) return text;
+  const bytes = text === undefined ? 0 : Buffer.byteLength(text);
+  if (text !== undefined && bytes <= limitBytes) return text;
+  if (text !== undefined && overflow === "error") return { text, bytes: bytes + LIMITS.eventOverheadBytes };
+  const id = randomDigits(8);
   const jsonOf = (piece: string, index: number, count: number): string => {
     const more =
       overflow === "split"
@@ -1348,7 +1349,7 @@ function fitted(written: Written, { overflow, maxEventBytes }: Settings, roomByt
   };
   const frameBytes = length === 0 ? limitBytes + 1 : Buffer.byteLength(jsonOf("", length, length));
   const inJson = limitBytes - frameBytes >= (overflow === "split" ? MAX_ESCAPED_BYTES : 0);
-  const [source, pieceBytes] = inJson ? [message, limitBytes - frameBytes] : [text, limitBytes];
+  const [source, pieceBytes] = inJson ? [message, limitBytes - frameBytes] : [text ?? eventText(written), limitBytes];
   if (overflow === "truncate") {
     const piece = source.slice(0, cutAt(source, 0, pieceBytes, inJson));
     return inJson ? jsonOf(piece, 0, 1) : piece;
@@ -1356,7 +1357,7 @@ function fitted(written: Written, { overflow, maxEventBytes }: Settings, roomByt
   const pieces = cut(source, pieceBytes, inJson);
   const count = pieces.length;
   // Do not make parts that cannot enter the queue.
-  const leastBytes = inJson ? count * (frameBytes - 2 * String(length).length) + length : bytes;
+  const leastBytes = inJson ? count * (frameBytes - 2 * String(length).length) + length : Buffer.byteLength(source);
   if (leastBytes + count * LIMITS.eventOverheadBytes > roomBytes) return { count };
   return { texts: inJson ? pieces.map((piece, index) => jsonOf(piece, index, count)) : pieces };
 }
@@ -1626,6 +1627,8 @@ class Queue {
   /** Ordered by `need`, because that only grows. */
   readonly #flushes = new Set<Waiter>();
   readonly #waitingForRoom: Waiter[] = [];
+  /** Calls of `flushed` under way; while there are any, the process stays alive. */
+  #flushing = 0;
   #alive: { close(): void } | undefined;
 
   constructor(logGroupName: string | null, settings: Settings, reporter: Reporter) {
@@ -1724,6 +1727,7 @@ class Queue {
       waiter.done = resolve;
     });
     this.#flushes.add(waiter);
+    this.#flushing++;
     this.#alive ??= stayAlive();
     const hopeless = isEnding ? [this.#sender.hopeless()] : [];
     this.#sender.wake();
@@ -1733,7 +1737,7 @@ class Queue {
     const all = isEnding ? done.then(() => this.#sender.chores()) : done;
     await Promise.race([all, passed, ...hopeless]);
     this.#flushes.delete(waiter);
-    if (this.#flushes.size > 0) return;
+    if (--this.#flushing > 0) return;
     this.#alive?.close();
     this.#alive = undefined;
   }
@@ -1760,10 +1764,13 @@ class Queue {
     this.#recoveryTimer?.();
     const cause = this.#sender.stop();
     this.#sealTail();
-    while (this.#waitingEvents > 0) this.#cut();
+    const ranges = this.#batches.splice(0).flatMap((batch) => batch.ranges);
+    let from = this.#cursor?.index ?? 0;
+    for (let page = this.#cursor?.page; page !== undefined; page = page.next, from = 0)
+      ranges.push({ page, from, to: page.count });
     // What is on disk stays pending: the next logger of the log group sends it.
     const isLost = ({ page }: Range) => this.#spool?.holds(page) !== true;
-    const events = this.#batches.splice(0).flatMap(({ ranges }) => eventsOf(ranges.filter(isLost)));
+    const events = ranges.filter(isLost).flatMap((range) => eventsOf([range]));
     this.#spool?.close();
     this.#counts.pending -= events.length;
     this.#dropped.unsent += events.length;
@@ -1846,8 +1853,9 @@ class Queue {
 
   /** Starts every request that may start. A batch that must wait for another holds up only those that overlap with it. */
   #pump(): void {
+    let inFlight = this.#inFlight();
     for (let place = 0; place < MAX_CUT_BATCHES && this.#state !== "closed"; place++) {
-      if (this.#inFlight() >= this.#sender.window) return;
+      if (inFlight >= this.#sender.window) return;
       if (place === this.#batches.length) {
         // A batch that is not full waits until none is in flight, and fills meanwhile.
         const isDue = this.#accepted - this.#waitingEvents < this.#due && place === 0;
@@ -1857,6 +1865,7 @@ class Queue {
       const batch = this.#batches[place] as Batch;
       if (batch.isSent || this.#batches.slice(0, place).some((before) => overlap(before, batch))) continue;
       batch.isSent = true;
+      inFlight++;
       void this.#deliver(batch);
     }
   }
@@ -1870,43 +1879,43 @@ class Queue {
     const { maxBatchEvents, maxBatchBytes } = this.#settings;
     const { streams } = this.#sender;
     const firstNumber = this.#accepted - this.#waitingEvents;
-    const start = this.#cursor as Cursor;
     const ranges: Range[] = [];
     let stream: LogStream | undefined;
-    let [count, bytes, first, last] = [0, 0, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+    let [count, bytes, firstMs, lastMs] = [0, 0, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
     /** Where the events of the newest millisecond begin, as long as the events are in order. */
     let [mark, isSorted, isFull] = [0, true, false];
-    let { page, index } = start;
+    let { page, index } = this.#cursor as Cursor;
     for (; count < this.#waitingEvents; count++) {
       if (index === page.count) [page, index] = [page.next as Page, 0];
       const time = page.times[index] as number;
       const own = streams.at(page.stream, time);
       bytes += page.sizes[index] as number;
-      const spanMs = Math.max(last, time) - Math.min(first, time);
+      const spanMs = Math.max(lastMs, time) - Math.min(firstMs, time);
       const isOver = count === maxBatchEvents || bytes > maxBatchBytes || spanMs >= LIMITS.maxBatchSpanMs;
       isFull = count > 0 && (isOver || own !== stream);
       if (isFull) {
         // Events of one millisecond travel together: those of the newest one stay for the next batch.
-        if (isSorted && time === last && own === stream && mark > 0) count = mark;
+        if (isSorted && time === lastMs && own === stream && mark > 0) count = mark;
         break;
       }
       stream = own;
-      if (time !== last) mark = count;
-      isSorted &&= time >= last;
-      first = Math.min(first, time);
-      last = Math.max(last, time);
+      if (time !== lastMs) mark = count;
+      isSorted &&= time >= lastMs;
+      firstMs = Math.min(firstMs, time);
+      lastMs = Math.max(lastMs, time);
       const range = ranges[ranges.length - 1];
       if (range?.page === page) range.to = ++index;
       else ranges.push({ page, from: index, to: ++index });
     }
     const taken = partOf(ranges, 0, count);
-    const end = taken[taken.length - 1] as Range;
+    const [first, end] = [taken[0] as Range, taken[taken.length - 1] as Range];
+    const start = { page: first.page, index: first.from };
     this.#cursor = { page: end.page, index: end.to };
     const batch = batchOf(taken, { stream: stream as LogStream, start, firstNumber, isFull });
     this.#batches.push(batch);
     this.#waitingEvents -= count;
     this.#waitingBytes -= batch.sizeBytes;
-    if (this.#waitingEvents > 0 && this.#state !== "closed") this.#sendIn(this.#sender.fillMs());
+    if (this.#waitingEvents > 0) this.#sendIn(this.#sender.fillMs());
   }
 
   /** Cuts a throttled batch again, together with what was logged since: fewer requests are what helps. */
@@ -1939,7 +1948,7 @@ class Queue {
       if ((this.#state as string) === "closed") return;
       if (outcome.kind === "stored") return this.#settle(batch, outcome.rejected);
       if (outcome.kind === "invalid") return this.#halve(batch, outcome.cause);
-      await this.#sender.pause(outcome.verdict, batch.progress, this.#flushes.size > 0);
+      await this.#sender.pause(outcome.verdict, batch.progress, this.#flushing > 0);
       if (outcome.verdict === "throttled" && (this.#state as string) !== "closed") batch = this.#recut(batch);
     }
   }
@@ -2120,7 +2129,7 @@ function anyError(thrown: unknown) {
   return {
     name: text("name"),
     code: text("code"),
-    message: isObject(thrown) ? text("message") : String(thrown),
+    message: isObject(thrown) ? text("message") : attempt(() => String(thrown), ""),
     status: typeof status === "number" ? status : 0,
     isClockCorrected: own(metadata, "clockSkewCorrected") === true,
     expectedSequenceToken: text("expectedSequenceToken") || undefined,
@@ -2305,7 +2314,7 @@ class Sender {
       this.#trouble = undefined;
       if (zip) this.#gzipRefusals = 0;
       else if (!progress.mayZip) this.#gzipRefusals++;
-      return { kind: "stored", rejected: this.#rejectedOf(answer, count) };
+      return { kind: "stored", rejected: attempt(() => this.#rejectedOf(answer, count), []) };
     } catch (error) {
       return await this.#failed(batch, zip, error);
     }
@@ -2314,8 +2323,9 @@ class Sender {
   /** Repairs what can be repaired, and decides how to go on. */
   async #failed(batch: Batch, zip: boolean, thrown: unknown): Promise<Outcome> {
     const { stream, progress } = batch;
-    const isCreation = thrown instanceof CreationTrouble;
-    const { error, verdict } = isCreation ? thrown : { error: thrown, verdict: verdictOf(thrown) };
+    const trouble = attempt(() => (thrown instanceof CreationTrouble ? thrown : undefined), undefined);
+    const isCreation = trouble !== undefined;
+    const { error, verdict } = trouble ?? { error: thrown, verdict: verdictOf(thrown) };
     const { status, code, isClockCorrected, expectedSequenceToken } = anyError(error);
     if (status > 0) this.#hasAnswered = true;
     if (verdict === "token" || verdict === "accepted") {
@@ -2334,8 +2344,8 @@ class Sender {
       try {
         await this.#create(stream);
         isRepaired = true;
-      } catch (trouble) {
-        return await this.#failed(batch, false, trouble);
+      } catch (failure) {
+        return await this.#failed(batch, false, failure);
       }
     }
     if (isRepaired && progress.repairs++ < MAX_REPAIRS) return { kind: "again", verdict: undefined };
@@ -2571,7 +2581,7 @@ class Sender {
     this.#client ??= this.#settings.client ?? this.#newClient(this.#sdk);
     const client = this.#client;
     // Nothing may be sent after close().
-    if (this.#isStopped) throw new Error("The logger was closed");
+    if (this.#isStopped || abortSignal.aborted) throw new Error("The logger was closed");
     try {
       return await client.send(command(this.#sdk) as never, { abortSignal } as never);
     } catch (error) {
@@ -2808,6 +2818,7 @@ class Spool {
     const owners: string[] = [];
     const files: string[] = [];
     for (const entry of (await this.#later(readdir(this.#directory, { withFileTypes: true }))) ?? []) {
+      if (this.#home === undefined) return;
       const { name } = entry;
       const owner = name.replace(/\.sock$/, "");
       const directory = this.#path.join(this.#directory, owner);
@@ -2821,12 +2832,12 @@ class Spool {
     }
     // File names begin with their time.
     for (const [index, file] of files.sort().entries()) {
-      if (this.#home === undefined) return;
       const [name, owner] = file.split(" ") as [string, string];
       const path = this.#path.join(this.#directory, owner, name);
       // Remove unfinished copies of it: whoever made them died meanwhile.
       for (let next = index + 1; files[next]?.startsWith(`${name}.`); next++)
         await rm(`${path}${files[next]?.slice(name.length).split(" ", 1)}`, { force: true }).catch(() => {});
+      if (this.#home === undefined) return;
       yield* (await this.#later(this.#take(path, this.#path.join(this.#home, name)))) ?? [];
     }
     for (const owner of owners) {
@@ -2932,7 +2943,7 @@ class Spool {
   async #list(directory: string, found: (name: string) => void): Promise<void> {
     const opened = await this.#fs.promises.opendir(directory);
     try {
-      for (let entry = await opened.read(); entry !== null; entry = await opened.read())
+      for (let entry = await opened.read(); entry !== null && this.#home !== undefined; entry = await opened.read())
         if (entry.isFile() && !entry.name.endsWith(DAMAGED)) found(entry.name);
     } finally {
       await opened.close();
@@ -3024,7 +3035,11 @@ function parseSpoolFile(text: string) {
     if (typeof timestamp === "number" && Number.isSafeInteger(timestamp) && typeof message === "string")
       all.push({ timestamp, message: wellFormed(message) });
     else if (Array.isArray(done)) all.fill(undefined, Number(done[0]), Number(done[1]));
-    else isWhole = false;
+    else {
+      // It takes the place of an event.
+      all.push(undefined);
+      isWhole = false;
+    }
   }
   const events = typeof logStreamName === "string" ? all.flatMap((event) => event ?? []) : [];
   const isPristine = isWhole && !isTorn && events.length > 0 && events.length === lines.length;

@@ -314,6 +314,45 @@ describe("near the end of the stack", () => {
       );
     });
   }
+
+  it("no event loses its fields without a word", async () => {
+    const sent: LogEvent[] = [];
+    // A logger for each event, so that no event suffers from what became of another one; its timer runs already.
+    const loggers: CloudwatchLogger[] = [];
+    const fields = { nested: { a: { b: { c: ["deep", { d: 1 }] } } }, map: new Map([["k", 1]]) };
+    const log = (frames: number) => {
+      const logger = new CloudwatchLogger(GROUP, { client: recorder(sent), onError: () => {}, onLoss: () => {} });
+      const n = loggers.push(logger);
+      logger.info("before");
+      const sink = (left: number): void => {
+        if (left > 0) sink(left - 1);
+        else logger.info(`m${n}`, fields);
+      };
+      try {
+        sink(frames);
+        return true;
+      } catch (error) {
+        assert.ok(error instanceof RangeError, inspect(error));
+        return false;
+      }
+    };
+    for (const n of range(200)) log(n);
+    // Frame by frame over the end, which is where the call throws.
+    let [from, to] = [1_000, 100_000];
+    while (to - from > 1) {
+      const middle = (from + to) >> 1;
+      if (log(middle)) from = middle;
+      else to = middle;
+    }
+    for (const n of range(300, from - 250)) log(n);
+    for (const logger of loggers) await logger.close();
+    const texts = sent.map(({ message }) => message).filter((text) => text.includes('"message":"m'));
+    assert.ok(texts.length > 300);
+    const whole = JSON.stringify({ nested: fields.nested, map: { k: 1 } }).slice(1);
+    const isTold = (text: string) => /\[unreadable: .*\]/.test(text);
+    const short = texts.filter((text) => !text.endsWith(whole) && !isTold(text));
+    assert.deepEqual(short, []);
+  });
 });
 
 describe("what hosts write", () => {
@@ -501,6 +540,34 @@ describe("a client that is not the SDK's", () => {
       assert.deepEqual(structuredClone(logEvents), logEvents);
       assert.deepEqual(JSON.parse(JSON.stringify(logEvents)), logEvents);
     }
+  });
+
+  it("may read its input late: the events stay as they were, whatever is logged after them", async () => {
+    const inputs: { logEvents: LogEvent[] }[] = [];
+    const client = {
+      send: async ({ input }: { input: { logEvents: LogEvent[] } }) => {
+        inputs.push(input);
+        return {};
+      },
+    };
+    const options = { client: client as never, logStreamName: STREAM, maxBatchEvents: 50, format: RAW };
+    const logger = new CloudwatchLogger(GROUP, options);
+    const logged: string[] = [];
+    for (const round of range(10)) {
+      for (const n of range(200)) {
+        // Of other lengths in each round: what is read from memory that has been used again is torn.
+        logged.push(`m${1_000 * round + n} é"\\${"x".repeat(7 * round)}`);
+        logger.info(logged.at(-1));
+      }
+      await logger.flush();
+    }
+    assert.equal(conserved(await logger.close()).delivered, logged.length);
+    const read = inputs.flatMap(({ logEvents }) => logEvents.map(({ message }) => message));
+    const idOf = (text: string) => Number(/\d+/.exec(text)?.[0]);
+    assert.deepEqual(
+      read.sort((a, b) => idOf(a) - idOf(b)),
+      logged,
+    );
   });
 
   it("may change what it was given: what is sent again is whole", async () => {
@@ -1261,6 +1328,24 @@ describe("cost: large values", () => {
     });
   }
 
+  it("what is beyond the queue's size is not looked at: thirty times as much of it costs the same", async () => {
+    const makes: Record<string, (times: number) => unknown> = {
+      "a Buffer": (times) => Buffer.alloc(times * 2 * MB, "x"),
+      "a Float64Array": (times) => new Float64Array(times * 500_000),
+    };
+    for (const [title, make] of Object.entries(makes)) {
+      for (const format of ["json", "text"] as const) {
+        const [once = 0, often = 0] = [1, 30].map((times) => {
+          const { logger } = recorded({ overflow: "truncate", maxQueueBytes: 2 ** 20, format });
+          const value = make(times);
+          logger.info("warm", { value: 1 });
+          return cpu(() => logger.info("m", { value }));
+        });
+        assert.ok(often < 5 * once + 500, `${title}, ${format}: ${once} ms, thirty times as much: ${often} ms`);
+      }
+    }
+  });
+
   it("elements are read up to the queue's size, never to the length that an array claims", async () => {
     for (const overflow of OVERFLOWS) {
       for (const redact of [[], ["password"]]) {
@@ -1370,7 +1455,7 @@ describe("after trouble", () => {
     service.options.fault = ({ action }) =>
       action === "PutLogEvents" && refusals-- > 0 ? { kind: "status", status: 503 } : undefined;
     logger.fatal(`refused ${"x".repeat(5_000)}`);
-    while (puts().at(-1)?.answer?.status !== 503) await time.settle();
+    for (let turns = 0; turns < 1_000 && puts().at(-1)?.answer?.status !== 503; turns++) await time.settle();
     for (const _ of range(50)) await turn();
     await time.settle();
     assert.equal(puts().length, length + 1, "no time has passed, so nothing is sent again");

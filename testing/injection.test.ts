@@ -721,6 +721,45 @@ describe("a spool whose system calls fail", () => {
       }
     }
   });
+
+  it("because the disk is full while a batch is parted: no half of a file is left to be sent again", async (t) => {
+    // Refused because of one event, or closed by a millisecond that overfills it: either way some of its events move on at once.
+    const ways: Record<string, (logger: CloudwatchLogger) => void> = {
+      halves: (logger) => {
+        for (const n of range(24)) logger.info(n === 4 ? "bad" : `own ${n}`);
+      },
+      "a millisecond that moves on": (logger) => {
+        const from = Date.now();
+        const stream = logger.stream();
+        for (const n of range(36)) stream.write(`{"time":${from + Number(n >= 12)},"own":${n}}\n`);
+      },
+    };
+    const writes = /^(write|append)/;
+    for (const [way, log] of Object.entries(ways)) {
+      const trial = async (fault?: Fault) => {
+        const home = temporaryDirectory(t);
+        const directory = join(home, "spool");
+        const client = new Double();
+        const { onError, onLoss } = told();
+        const options = { ...common(directory), client, onError, onLoss, maxBatchEvents: 24, flushIntervalMs: 60_000 };
+        const calls = new SystemCalls(home, fault);
+        const logger = new CloudwatchLogger(GROUP, options);
+        log(logger);
+        const { pending } = conserved(await logger.close());
+        calls.stop();
+        assert.equal(pending, 0);
+        const { stored } = await recover(directory);
+        const twice = stored.filter((message) => client.stored.includes(message));
+        assert.deepEqual(twice, [], `${way}: sent again, after write ${fault?.nth}`);
+        return calls.made.filter((name) => writes.test(name)).length;
+      };
+      const count = await trial();
+      for (const nth of range(count, 1)) {
+        // Where the disk is full for a moment, or for good.
+        await trial({ code: "ENOSPC", nth, isLasting: nth % 2 === 0, manner: "torn", names: writes });
+      }
+    }
+  });
 });
 
 describe("a spool directory", () => {

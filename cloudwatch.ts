@@ -2841,6 +2841,7 @@ class Spool {
       yield* (await this.#later(this.#take(path, this.#path.join(this.#home, name)))) ?? [];
     }
     for (const owner of owners) {
+      if (this.#home === undefined) return;
       // The socket first: a directory without a socket is looked at again. rmdir() removes only empty ones.
       await rm(this.#socketOf(owner), { force: true }).catch(() => {});
       await rmdir(this.#path.join(this.#directory, owner)).catch(() => {});

@@ -3,7 +3,7 @@
  * something, the end of the stack, and owners of a spool that die again and again. Every event is delivered once, or told.
  */
 import assert from "node:assert/strict";
-import { cpSync, lstatSync, readdirSync, readFileSync } from "node:fs";
+import { cpSync, lstatSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { connect } from "node:net";
 import { join } from "node:path";
@@ -52,14 +52,21 @@ describe("the queue", () => {
     assert.equal(sum(losses.map(({ count }) => count)), logged);
   });
 
-  it("an answer whose fields are null is one of success", async () => {
-    const { logger } = made(
-      double(() => ({ rejectedLogEventsInfo: null, rejectedEntityInfo: null, nextSequenceToken: null })),
-    );
-    logger.info("x");
-    const { delivered, requests } = conserved(await logger.close());
-    assert.deepEqual([delivered, requests], [1, 1]);
-  });
+  const answers: Record<string, unknown> = {
+    "whose fields are null": { rejectedLogEventsInfo: null, rejectedEntityInfo: null, nextSequenceToken: null },
+    "with an error type that is a symbol": { rejectedEntityInfo: { errorType: Symbol("x") } },
+    "with an index that throws": {
+      rejectedLogEventsInfo: Object.defineProperty({}, "tooOldLogEventEndIndex", { get: boom }),
+    },
+  };
+  for (const [title, answer] of Object.entries(answers)) {
+    it(`an answer ${title} is one of success`, async () => {
+      const { logger } = made(double(() => answer));
+      logger.info("x");
+      const { delivered, requests } = conserved(await logger.close());
+      assert.deepEqual([delivered, requests], [1, 1]);
+    });
+  }
 
   const thrown: Record<string, unknown> = {
     "an Error whose $metadata is null": Object.assign(new Error("x"), { $metadata: null }),
@@ -68,6 +75,9 @@ describe("the queue", () => {
     "a message that cannot be made text": { message: Object.create(null) },
     "a proxy all of whose properties throw": new Proxy({}, { get: boom }),
     "a code that is a symbol": { code: Symbol("x") },
+    "a proxy whose prototype throws": new Proxy({}, { getPrototypeOf: boom }),
+    "a proxy that was revoked": revoked(),
+    "a function that cannot be made text": Object.assign(() => {}, { toString: boom }),
   };
   for (const [title, error] of Object.entries(thrown)) {
     it(`a client rejects with ${title}: the next try delivers`, async (t) => {
@@ -112,6 +122,28 @@ describe("the queue", () => {
     await turn();
     const { logged, droppedReasons } = conserved(logger.stats());
     assert.deepEqual([logged, droppedReasons.closed], [before.logged, 0]);
+  });
+
+  it("close() needs no memory for each batch that the waiting events would have made", async (t) => {
+    const compiled = await compiledFor(t);
+    const { code, stdout, stderr } = await compiled.start(
+      `const client = { send: () => new Promise(() => {}) };
+      const logger = new CloudwatchLogger("g", { client, maxBatchEvents: 1, onError() {}, onLoss() {} });
+      for (let n = 0; n < 200_000; n++) logger.info("x");
+      console.log((await logger.close(0)).pending);`,
+      {},
+      { env: { ...process.env, NODE_OPTIONS: "--max-old-space-size=80" } },
+    ).ended;
+    assert.deepEqual([code, stdout], [0, "0\n"], stderr.slice(-2_000));
+  });
+
+  it("of a message whose JSON would be longer than a string can be, the beginning is kept", async () => {
+    const sent: string[] = [];
+    const { logger } = made(recorder(sent), { format: "json", overflow: "truncate", maxEventBytes: 1_000 });
+    logger.info(`begin ${"\u0001".repeat(90_000_000)}`);
+    const { delivered } = conserved(await logger.close());
+    assert.equal(delivered, 1);
+    assert.match(String(sent), /^\{"level":"INFO","message":"begin .*"truncatedBytes":\d+\}$/);
   });
 });
 
@@ -181,6 +213,49 @@ describe("the sender", () => {
       assert.deepEqual([...stored].sort(), lines.sort());
       await logger.close();
     });
+
+  it("a try that is given up while the SDK is still loading does not go out later", async (t) => {
+    const timers = process.getBuiltinModule("node:timers");
+    const { setTimeout } = timers;
+    let isFirst = true;
+    t.mock.method(timers, "setTimeout", (run: () => void, ms: number) => {
+      if (ms === 30_000 && isFirst) {
+        isFirst = false;
+        queueMicrotask(run);
+      }
+      return setTimeout(run, ms);
+    });
+    const sent: string[] = [];
+    const { logger } = made(recorder(sent));
+    logger.info("x");
+    await logger.close();
+    await sdkIsThere();
+    assert.deepEqual([isFirst, sent], [false, ["x"]]);
+  });
+
+  for (const ending of ["logger.flush()", 'logger.stream().end("a line\\n")']) {
+    it(`the process stays until close() has set the retention policy, though ${ending} is over before`, async (t) => {
+      const compiled = await compiledFor(t);
+      const { code, stdout, stderr } = await compiled.start(
+        `let isCreated = false;
+        const client = { send: async ({ constructor: { name } }) => {
+          if (name.startsWith("CreateLogGroup")) isCreated = true;
+          if (!isCreated) throw Object.assign(new Error("no"), { name: "ResourceNotFoundException" });
+          if (!name.startsWith("PutRetentionPolicy")) return {};
+          // An answer over a socket that keeps no process alive.
+          await new Promise((resolve) => setTimeout(resolve, 100).unref());
+          console.log("retained");
+        } };
+        const logger = new CloudwatchLogger("g", { client, logStreamName: "s", retentionInDays: 7 });
+        logger.info("x");
+        ${ending};
+        await logger.close();
+        console.log("closed");`,
+        {},
+      ).ended;
+      assert.deepEqual([code, stdout], [0, "retained\nclosed\n"], stderr);
+    });
+  }
 
   it("a wall clock that is set back by an hour during a pause does not hold up delivery", async (t) => {
     const time = new VirtualTime(t);
@@ -393,10 +468,111 @@ describe("the spool", () => {
     assert.ok(calls < 200, `${calls} calls`);
   });
 
+  it("a recovered event larger than a batch may be now is delivered, though its request is throttled", async (t) => {
+    const escaped = escapes(t);
+    const home = temporaryDirectory(t);
+    const first = made(silent(), { spoolDirectory: home });
+    const large = "x".repeat(100_000);
+    first.logger.info(large);
+    const spoolDirectory = killed(t, home);
+    await first.logger.close(0);
+    const sent: string[] = [];
+    let tries = 0;
+    const { logger } = made(
+      double(async ({ logEvents }) => {
+        const messages = logEvents.map(({ message }) => message);
+        // The first batch is under way until the large one is, which is throttled once the first has its outcome.
+        if (!messages.includes(large)) await until(() => tries > 0);
+        else if (tries++ === 0) {
+          await until(() => logger.stats().delivered === 401);
+          throw failure("ThrottlingException", 400);
+        }
+        sent.push(...messages);
+      }),
+      { spoolDirectory, maxBatchBytes: 60_000, maxQueueBytes: 1_000_000 },
+    );
+    // So many that their page is used again once they are delivered.
+    for (const _ of range(400)) logger.info("y".repeat(100));
+    // Sends them at once.
+    logger.fatal("z");
+    await until(() => logger.stats().delivered === 401);
+    const { pending } = conserved(await logger.flush(5_000));
+    await logger.close(0);
+    assert.deepEqual(escaped, []);
+    assert.deepEqual([pending, sent.length, sent.at(-1)?.length], [0, 402, 100_000]);
+  });
+
+  it("close() while an unfinished copy of a file is removed resolves, and leaves the file", async (t) => {
+    const { directory } = await leftBehind(t, 2, 1);
+    const [file = ""] = spoolFiles(directory);
+    cpSync(file, `${file}.000`);
+    const { rm } = fs.promises;
+    const removal = gate();
+    t.mock.method(fs.promises, "rm", async (...given: Parameters<typeof rm>) => {
+      if (String(given[0]).endsWith(".000")) await removal.pass();
+      await rm(...given);
+    });
+    const { logger, errors } = made(silent(), { spoolDirectory: directory });
+    await until(() => removal.isReached);
+    const closing = logger.close(0);
+    // Its own directory goes first.
+    await until(() => ownersIn(directory) === 1);
+    removal.open();
+    conserved(await closing);
+    assert.deepEqual([errors, spoolFiles(directory)], [[], [file]]);
+  });
+
+  it("close() does not wait until the directories of all the dead are read", async (t) => {
+    const home = temporaryDirectory(t);
+    const dead = range(20).map(() => made(silent(), { spoolDirectory: home }).logger);
+    for (const logger of dead) logger.info("x");
+    const directory = killed(t, home);
+    for (const logger of dead) await logger.close(0);
+    assert.equal(ownersIn(directory), 20);
+    const { opendir } = fs.promises;
+    const listing = gate();
+    let calls = 0;
+    t.mock.method(fs.promises, "opendir", async (...given: Parameters<typeof opendir>) => {
+      calls++;
+      await listing.pass();
+      return opendir(...given);
+    });
+    const { logger } = made(silent(), { spoolDirectory: directory });
+    await until(() => listing.isReached);
+    const closing = logger.close(0);
+    // Its own directory goes first.
+    await until(() => ownersIn(directory) === 20);
+    listing.open();
+    await closing;
+    assert.equal(calls, 1);
+  });
+
+  it("a damaged line is not taken out of the count: what was delivered is not sent again, what was not is", async (t) => {
+    const home = temporaryDirectory(t);
+    const sent: string[] = [];
+    const isB = ({ logEvents }: Input) => logEvents.some(({ message }) => message.includes("b"));
+    const first = made(
+      double((input) => (isB(input) ? undefined : new Promise(() => {}))),
+      { spoolDirectory: home, maxBatchEvents: 1, maxInFlight: 4 },
+    );
+    const now = Date.now();
+    for (const [n, id] of [..."abcd"].entries()) first.out.write(`{"time":${now - n * 1_000},"id":"${id}"}\n`);
+    await until(() => doneLines(home) === 1);
+    const directory = killed(t, home);
+    await first.logger.close(0);
+    const [file = ""] = spoolFiles(directory);
+    writeFileSync(file, readFileSync(file, "utf8").replace('"message"', '"mess\0ge"'));
+    const second = made(recorder(sent), { spoolDirectory: directory });
+    await second.logger.flush();
+    await second.logger.close();
+    assert.deepEqual(
+      sent.map((message) => JSON.parse(message).id),
+      ["d", "c"],
+    );
+  });
+
   it("a connection that has no room among the open files costs no file of the spool", async (t) => {
-    const compiled = new Compiled();
-    t.after(() => compiled.remove());
-    await compiled.build();
+    const compiled = await compiledFor(t);
     const spoolDirectory = temporaryDirectory(t);
     const program = compiled.start(
       `process.stdin.on("data", () => console.log("answered"));
@@ -529,6 +705,26 @@ function silent(): Client {
   return recorder([], 0);
 }
 
+/** Where something is held until it may go on. */
+function gate() {
+  let open = () => {};
+  const isOpen = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  const pass = () => {
+    held.isReached = true;
+    return isOpen;
+  };
+  const held = { isReached: false, pass, open };
+  return held;
+}
+
+async function compiledFor(t: TestContext): Promise<Compiled> {
+  const compiled = new Compiled();
+  t.after(() => compiled.remove());
+  return await compiled.build();
+}
+
 function made(client: Client, options: CloudwatchLoggerOptions = {}) {
   const errors: CloudwatchLoggerError[] = [];
   const losses: Loss[] = [];
@@ -648,6 +844,12 @@ function readIfThere(path: string): string {
 function missing(wanted: string[], got: string[]): string[] {
   const all = new Set(got);
   return wanted.filter((text) => !all.has(text));
+}
+
+function revoked(): object {
+  const { proxy, revoke } = Proxy.revocable({}, {});
+  revoke();
+  return proxy;
 }
 
 function boom(): never {

@@ -335,16 +335,19 @@ class Reporter {
   readonly #onError: (error: CloudwatchLoggerError) => unknown;
   readonly #onLoss: (loss: Loss) => unknown;
   readonly #waiting: (() => unknown)[] = [];
-  /** Losses without content, gathered until the timer, `flush`, `close` or the exit reports them. */
-  readonly #gathered = new Map<DroppedReason, Loss>();
+  /** Losses of which only numbers are told, gathered until the timer, `flush`, `close` or the exit reports them. */
+  readonly #gathered = new Map<Loss["reason"], Loss>();
+  readonly #tellsEvents: boolean;
   #timer: Stop | undefined;
   /** Set while code of ours runs after `captureConsole()`: what that prints must not become an event. */
   #quiet: AsyncLocalStorage<true> | undefined;
 
   constructor({ onError, onLoss }: Settings) {
-    const print = rateLimited((text) => writeStderr(`cwlogger: ${printable(text)}\n`, STDERR_MS));
-    this.#onError = onError ?? ((error) => print(error.code, error.message));
-    this.#onLoss = onLoss ?? ((loss) => print(loss.reason, describeLoss(loss)));
+    const write = (text: string) => void writeStderr(`cwlogger: ${printable(text)}\n`, STDERR_MS);
+    const writeSome = rateLimited(write);
+    this.#onError = onError ?? ((error) => writeSome(error.code, error.message));
+    this.#onLoss = onLoss ?? ((loss) => write(describeLoss(loss)));
+    this.#tellsEvents = onLoss !== undefined;
   }
 
   error(code: ErrorCode, message: string, cause?: Error): void {
@@ -355,11 +358,13 @@ class Reporter {
     if (events.length === 0) return;
     const times = events.map(({ timestamp }) => timestamp).sort((a, b) => a - b);
     const [from, to] = [times[0] as number, times[times.length - 1] as number];
-    this.#tell(() => this.#onLoss({ reason, count: events.length, events, from, to, ...(cause && { cause }) }));
+    const loss: Loss = { reason, count: events.length, events, from, to, ...(cause && { cause }) };
+    if (this.#tellsEvents) this.#tell(() => this.#onLoss(loss));
+    else this.gather({ ...loss, events: [] });
   }
 
-  gather(reason: DroppedReason, count: number, timestamp: number): void {
-    this.#gathered.set(reason, widen(this.#gathered.get(reason), reason, count, timestamp));
+  gather(loss: Loss): void {
+    this.#gathered.set(loss.reason, joined(this.#gathered.get(loss.reason), loss));
     this.#timer ??= startTimer(() => this.tellNow(), REPORT_INTERVAL_MS);
   }
 
@@ -396,11 +401,10 @@ class Reporter {
   }
 }
 
-/** A loss plus more events, of which only count and time are known. */
-function widen(loss: Loss | undefined, reason: DroppedReason, count: number, timestamp: number): Loss {
-  const { from, to } = loss ?? { from: timestamp, to: timestamp };
-  const total = (loss?.count ?? 0) + count;
-  return { reason, count: total, events: [], from: Math.min(from, timestamp), to: Math.max(to, timestamp) };
+/** Two losses for one reason as one. */
+function joined(a: Loss | undefined, b: Loss): Loss {
+  if (a === undefined) return b;
+  return { ...b, count: a.count + b.count, from: Math.min(a.from, b.from), to: Math.max(a.to, b.to) };
 }
 
 // ═══════════════════════════════════════════ 6 · CloudwatchLogger ═══════════════════════════════════════════
@@ -460,8 +464,8 @@ export class CloudwatchLogger {
     return (Object.keys(LEVELS) as Threshold[]).find((level) => LEVELS[level] === weight) as Threshold;
   }
 
-  set level(level: ThresholdName) {
-    check("level", level);
+  set level(level: ThresholdName | undefined) {
+    if (level !== undefined) check("level", level);
     this.#threshold = weightOf(level);
   }
 
@@ -670,7 +674,6 @@ class Core {
   /** Waits for room, then logs how many events were dropped. */
   #gapNotice: Promise<void> | undefined;
   #closing: Promise<Stats> | undefined;
-  #loggedAtExit = -1;
   #exitFlushes = 0;
   #isExiting = false;
 
@@ -713,6 +716,7 @@ class Core {
   }
 
   async flush(timeoutMs = this.#settings.closeTimeoutMs, isEnding = false): Promise<Stats> {
+    if (this.#isLeaving && !isEnding) return this.queue.stats();
     let stop: Stop = () => {};
     const passed = new Promise<void>((resolve) => {
       // NaN and the like count as 0.
@@ -746,12 +750,19 @@ class Core {
   /** The event loop is empty: deliver what is waiting; but not for ever, where a handler logs each time. */
   beforeExit(): void {
     // Other listeners may log, so this runs after them.
-    void Promise.resolve().then(() => {
+    void Promise.resolve().then(async () => {
       const { pending, logged } = this.queue.stats();
-      if (pending === 0 || logged === this.#loggedAtExit || this.#exitFlushes++ >= MAX_EXIT_FLUSHES) return;
-      this.#loggedAtExit = logged;
-      void this.flush(undefined, true);
+      if (pending === 0 || this.#isLeaving) return;
+      this.#exitFlushes++;
+      const after = await this.flush(undefined, true);
+      // Another try would fail as well.
+      if (after.logged - after.pending < logged) this.#exitFlushes = MAX_EXIT_FLUSHES;
     });
+  }
+
+  /** From now on handlers of `beforeExit` do not keep the process alive by what they log or flush. */
+  get #isLeaving(): boolean {
+    return this.#exitFlushes >= MAX_EXIT_FLUSHES;
   }
 
   /** The process ends in this tick: print what is undelivered. Returns the rest of the time for printing, ms. */
@@ -779,7 +790,7 @@ class Core {
     caller = "",
   ): void {
     const { queue } = this;
-    if (!queue.takes(origin === "notice")) {
+    if (!queue.takes(origin === "notice") && !this.#isPastExit) {
       this.dropClosed(timestamp);
       return;
     }
@@ -801,12 +812,13 @@ class Core {
       this.#nested--;
     }
     // A getter may have closed the logger.
-    if (!queue.takes(origin === "notice")) this.dropClosed(timestamp);
+    if (this.#isPastExit && typeof fit === "string") this.#dropLate({ timestamp, message: fit });
+    else if (!queue.takes(origin === "notice")) this.dropClosed(timestamp);
     else if (typeof fit === "string") queue.offer(level, timestamp, fit);
     else if ("texts" in fit) queue.offerAll(level, timestamp, fit.texts);
     else if ("count" in fit) queue.refuse(fit.count, timestamp);
     else this.#dropOversize(origin, timestamp, fit);
-    if (level === "fatal") queue.sendSoon();
+    if (level === "fatal" && !this.#isLeaving) queue.sendSoon();
     if (queue.hasGap) this.#gapNotice ??= this.#tellGap();
   }
 
@@ -859,6 +871,18 @@ class Core {
       this.reportFailure("ERR_FIELDS", "The fields function failed, its events go without", failure);
     }
     return undefined;
+  }
+
+  /** Whether a listener of `exit` is running that comes after ours. */
+  get #isPastExit(): boolean {
+    return this.#isExiting && this.#closing === undefined;
+  }
+
+  #dropLate(event: LogEvent): void {
+    this.queue.drop("unsent", 1, event.timestamp);
+    this.reporter.loss("unsent", [event]);
+    this.reporter.tellNow();
+    printEvents([event], STDERR_MS);
   }
 
   #dropOversize(origin: Origin, timestamp: number, { bytes, text }: Oversize): void {
@@ -1263,10 +1287,10 @@ class Walk {
     if (isPlain(value) && typeof (value as { toJSON?: unknown }).toJSON !== "function")
       return this.plain(fieldsOf(value), place);
     if (isError(value)) return this.#copyError(value, place);
-    if (ArrayBuffer.isView(value)) this.expect(value.byteLength / 2);
-    // Of millions of numbers, copy only as many as the budget allows.
-    const isEndless = types().isTypedArray(value) && value.length > this.#left;
-    const given = isEndless ? value.subarray(0, Math.max(0, this.#left)) : value;
+    // Each number takes two bytes at least. Of millions of them, copy only as many as the budget allows.
+    const isNumbers = types().isTypedArray(value);
+    if (isNumbers) this.expect(2 * value.length);
+    const given = isNumbers && 2 * value.length > this.#left ? value.subarray(0, Math.max(0, this.#left / 2)) : value;
     const { toJSON } = given as { toJSON?: unknown };
     const json: unknown = typeof toJSON === "function" ? toJSON.call(given, place.name ?? "") : given;
     if (json !== given) {
@@ -1690,13 +1714,14 @@ class Queue {
   /** Drops events because the queue is full. */
   refuse(count: number, timestamp: number): void {
     this.drop("queueFull", count, timestamp);
-    this.#gap = widen(this.#gap, "queueFull", count, timestamp);
+    this.#gap = joined(this.#gap, { reason: "queueFull", count, events: [], from: timestamp, to: timestamp });
   }
 
   /** Counts events that are not accepted. */
-  drop(reason: "oversize" | "queueFull" | "closed", count: number, timestamp: number): void {
+  drop(reason: DroppedReason, count: number, timestamp: number): void {
     this.#dropped[reason] += count;
-    if (reason !== "oversize") this.#reporter.gather(reason, count, timestamp);
+    if (reason === "queueFull" || reason === "closed")
+      this.#reporter.gather({ reason, count, events: [], from: timestamp, to: timestamp });
   }
 
   countPrinted(): void {
@@ -1721,7 +1746,7 @@ class Queue {
 
   /** Sends what is waiting; resolves when all that was accepted before has an outcome, or when `passed` does. */
   async flushed(passed: Promise<void>, isEnding: boolean): Promise<void> {
-    if (this.#state === "closed") return;
+    if (this.#state === "closed" || (this.#counts.pending === 0 && this.#recovery === undefined && !isEnding)) return;
     const waiter: Waiter = { need: this.#accepted, done: () => {} };
     const done = new Promise<void>((resolve) => {
       waiter.done = resolve;
@@ -2107,7 +2132,7 @@ function verdictOf(thrown: unknown): Verdict {
   if (known !== undefined) return known[1];
   if (status === 413) return "invalid";
   if (status === 429) return "throttled";
-  if (status > 0) return status >= 400 && status < 500 ? "configuration" : "transient";
+  if (status > 0) return status >= 400 && status < 500 && status !== 408 ? "configuration" : "transient";
   // There was no answer.
   return /MODULE_NOT_FOUND/.test(code) || /\b(region|credential)/i.test(message) ? "configuration" : "transient";
 }
@@ -2646,7 +2671,9 @@ function named(credentials: Exclude<Settings["credentials"], undefined>): object
   if (typeof credentials !== "function") return credentials;
   return async () => {
     try {
-      return await credentials();
+      const given: unknown = await credentials();
+      if (isObject(given)) return given;
+      throw new Error("The function that provides credentials gave none");
     } catch (error) {
       throw Object.assign(new Error(reasonOf(error)), { name: "CredentialsProviderError" });
     }
@@ -3431,7 +3458,7 @@ function isTags(tags: object): boolean {
   const { maxTags, maxTagKeyLength, maxTagValueLength } = LIMITS;
   const isTag = ([key, value]: [string, unknown]) =>
     key !== "" && key.length <= maxTagKeyLength && typeof value === "string" && value.length <= maxTagValueLength;
-  return Object.keys(tags).length <= maxTags && Object.entries(tags).every(isTag);
+  return !Array.isArray(tags) && Object.keys(tags).length <= maxTags && Object.entries(tags).every(isTag);
 }
 
 function isEntity({ keyAttributes = {}, attributes = {} }: NonNullable<CloudwatchLoggerOptions["entity"]>): boolean {

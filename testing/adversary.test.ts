@@ -97,6 +97,22 @@ describe("the queue", () => {
     });
   }
 
+  for (const given of [undefined, null, 5])
+    it(`a credentials provider that gives ${given} is a matter of configuration: close() does not wait for it`, async () => {
+      const errors: string[] = [];
+      const logger = new CloudwatchLogger(GROUP, {
+        region: "us-east-1",
+        endpoint: "http://127.0.0.1:9",
+        credentials: (async () => given) as never,
+        closeTimeoutMs: 60_000,
+        onError: ({ code }) => errors.push(code),
+        onLoss: () => {},
+      });
+      logger.info("x");
+      const { dropped } = conserved(await logger.close());
+      assert.deepEqual([dropped, errors], [1, ["ERR_CONFIGURATION"]]);
+    });
+
   const credentials: Record<string, unknown> = {
     "an object": CREDENTIALS,
     "a function that returns no promise": () => CREDENTIALS,

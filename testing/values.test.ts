@@ -198,6 +198,13 @@ describe("the shape of an event", () => {
     ]);
   });
 
+  it("level may be set to undefined, as process.env has it: the default", async () => {
+    const { logger } = recorded({ level: "error" });
+    logger.level = process.env["CWLOGGER_NO_SUCH_LEVEL"];
+    assert.equal(logger.level, "info");
+    await logger.close();
+  });
+
   it("a field of a template that is undefined is empty", async () => {
     const { logger, texts } = recorded({ format: "[{u}] " });
     logger.info("x", { u: undefined });

@@ -92,6 +92,8 @@ const QUEUE_ROOM = 0.5;
 /** Size of the pages that waiting events are written into, and how many empty pages are kept for reuse. */
 const PAGE_BYTES = 65_536;
 const MAX_SPARE_PAGES = 128;
+/** More events than this in a page are tiny, of less than 64 bytes each. */
+const MANY_EVENTS = PAGE_BYTES / 64;
 /** At most this many batches are cut at a time: in flight, or held back by an earlier batch of the same millisecond. */
 const MAX_CUT_BATCHES = 64;
 /** Longest pauses between tries, before jitter: first and last for transient trouble; for a wrong configuration. */
@@ -1447,9 +1449,9 @@ class Page {
   bytes: Buffer;
   count = 0;
   /** For each event: its timestamp; the end of its bytes, separator included; its size as the service counts. */
-  readonly times: number[] = [];
-  readonly ends: number[] = [];
-  readonly sizes: number[] = [];
+  times: number[] | Float64Array = [];
+  ends: number[] | Uint32Array = [];
+  sizes: number[] | Uint32Array = [];
   /** Whether events may be added. */
   isOpen = true;
   /** Events that have no outcome yet. */
@@ -1500,9 +1502,14 @@ class Page {
     this.left++;
   }
 
-  /** Closes the page. One that is mostly empty gives its memory back. */
+  /** Closes the page. One that is mostly empty gives its memory back; of many tiny events, the numbers are made compact. */
   trim(): void {
     this.isOpen = false;
+    if (this.count > MANY_EVENTS) {
+      this.times = Float64Array.from(this.times.slice(0, this.count));
+      this.ends = Uint32Array.from(this.ends.slice(0, this.count));
+      this.sizes = Uint32Array.from(this.sizes.slice(0, this.count));
+    }
     const end = this.startOf(this.count);
     if (end < 0.75 * this.bytes.length) this.bytes = Buffer.from(this.bytes.subarray(0, end));
   }
@@ -2017,7 +2024,7 @@ class Queue {
     this.#spool?.remove(page);
     if (this.#cursor?.page === page) this.#cursor = page.next && { page: page.next, index: 0 };
     if (this.#tail === page) this.#tail = undefined;
-    if (page.bytes.length !== PAGE_BYTES || this.#spare.length >= MAX_SPARE_PAGES) return;
+    if (page.bytes.length !== PAGE_BYTES || this.#spare.length >= MAX_SPARE_PAGES || !Array.isArray(page.times)) return;
     page.count = 0;
     page.isOpen = true;
     page.next = undefined;
@@ -2028,7 +2035,7 @@ class Queue {
   async #recover(spool: Spool): Promise<void> {
     for await (const { logStreamName, events, file } of spool.recover()) {
       const page = pageOf(this.#sender.streams.named(logStreamName), events);
-      const bytes = sum(page.sizes);
+      const bytes = sum([...page.sizes]);
       await this.room(bytes);
       if (this.#state === "closed") return;
       page.file = file;

@@ -111,8 +111,7 @@ async function recover(): Promise<Figures> {
   const { logger: first } = await openOurs({ ...task.options, spoolDirectory: undefined });
   first.info("the SDK is loaded and warm: what follows is not its doing");
   await first.close();
-  // The files are on the disk by now: their removal is not to wait for them to be written.
-  execFileSync("sync");
+  execFileSync("sync"); // Their removal is not to wait until the files are written to the disk.
   const memoryMb = watchMemory();
   const delay = monitorEventLoopDelay({ resolution: 1 });
   const { logger } = await openOurs();

@@ -976,11 +976,22 @@ function readCall(draft: Draft, message: unknown, more: unknown[], walk: Walk): 
   return undefined;
 }
 
-/** The fields of two objects. Where both have a name, an underscore is added to the first one's. */
+/** The fields of two objects. Where both have a name, underscores are added to the first one's. */
 function merged(first: Fields, second: object): Fields {
   const fields = fieldsOf(second);
-  const before = Object.entries(first).map(([name, value]) => [hasOwn(fields, name) ? `${name}_` : name, value]);
+  const used = new Set(Object.keys(fields));
+  const before = Object.entries(first).map(([name, value]) => {
+    const free = freeName(name, (other) => used.has(other) || (other !== name && hasOwn(first, other)));
+    used.add(free);
+    return [free, value];
+  });
   return { ...Object.fromEntries(before), ...fields };
+}
+
+function freeName(name: string, isTaken: (name: string) => boolean): string {
+  let free = name;
+  while (isTaken(free)) free += "_";
+  return free;
 }
 
 function readValue(draft: Draft, value: unknown, walk: Walk): Fields | undefined {
@@ -1074,12 +1085,8 @@ function renamed(fields: Fields): Fields {
     !("level" in fields || "message" in fields || "error" in fields || "part" in fields || "truncatedBytes" in fields)
   )
     return fields;
-  const free = (name: string): string => {
-    const isTaken = (other: string) => RESERVED.has(other) || (other !== name && hasOwn(fields, other));
-    let other = name;
-    while (isTaken(other)) other += "_";
-    return other;
-  };
+  const free = (name: string) =>
+    freeName(name, (other) => RESERVED.has(other) || (other !== name && hasOwn(fields, other)));
   return Object.fromEntries(Object.entries(fields).map(([name, value]) => [free(name), value]));
 }
 
@@ -1362,9 +1369,11 @@ function fitted(written: Written, { overflow, maxEventBytes }: Settings, roomByt
   const text = overflow !== "error" && length > limitBytes ? undefined : eventText(written);
   // No character takes more than three bytes.
   if (text !== undefined && 3 * text.length <= limitBytes) return text;
-  const bytes = text === undefined ? 0 : Buffer.byteLength(text);
-  if (text !== undefined && bytes <= limitBytes) return text;
-  if (text !== undefined && overflow === "error") return { text, bytes: bytes + LIMITS.eventOverheadBytes };
+  if (text !== undefined) {
+    const bytes = Buffer.byteLength(text);
+    if (bytes <= limitBytes) return text;
+    if (overflow === "error") return { text, bytes: bytes + LIMITS.eventOverheadBytes };
+  }
   const id = randomDigits(8);
   const jsonOf = (piece: string, index: number, count: number): string => {
     const more =
@@ -1831,14 +1840,14 @@ class Queue {
     this.#waitingBytes += textBytes + LIMITS.eventOverheadBytes;
     this.#spool?.append(page);
     const { maxBatchEvents, maxBatchBytes } = this.#settings;
-    if (this.#hasOverfull()) this.#pump();
+    if (this.#isOverfull()) this.#pump();
     // The batch is full. It goes when the millisecond is over, because all events of that travel together.
     else if (this.#waitingEvents === maxBatchEvents || this.#waitingBytes + LIMITS.eventOverheadBytes >= maxBatchBytes)
       this.#sendIn(1);
   }
 
   /** Whether more is waiting than one batch can have. */
-  #hasOverfull(): boolean {
+  #isOverfull(): boolean {
     const { maxBatchEvents, maxBatchBytes } = this.#settings;
     return this.#waitingEvents > maxBatchEvents || this.#waitingBytes > maxBatchBytes;
   }
@@ -1891,7 +1900,7 @@ class Queue {
       if (place === this.#batches.length) {
         // A batch that is not full waits until none is in flight, and fills meanwhile.
         const isDue = this.#accepted - this.#waitingEvents < this.#due && place === 0;
-        if (!this.#hasOverfull() && !isDue) return;
+        if (!this.#isOverfull() && !isDue) return;
         this.#cut();
       }
       const batch = this.#batches[place] as Batch;
@@ -2267,7 +2276,7 @@ class Sender {
   readonly #pauses = new Set<() => void>();
   #wakes = 0;
   /** Who waits for a try to fail hopelessly that begins after so many wakes. */
-  readonly #hopers: { wakes: number; done: () => void }[] = [];
+  readonly #giveUps: { wakes: number; done: () => void }[] = [];
   /** The last error and the name under which it was reported; until a batch gets through. */
   #trouble: { cause: Error; reported: string } | undefined;
   /** The pace as of the last throttled answer, and when that was. */
@@ -2311,7 +2320,7 @@ class Sender {
 
   /** Resolves when a try that begins after the next `wake()` fails, and waiting will not help. */
   hopeless(): Promise<void> {
-    return new Promise((done) => this.#hopers.push({ wakes: this.#wakes, done }));
+    return new Promise((done) => this.#giveUps.push({ wakes: this.#wakes, done }));
   }
 
   /** Ends all pauses, and the next pause of each request under way. */
@@ -2386,7 +2395,7 @@ class Sender {
     const isSetting = verdict === "configuration" || verdict === "missing";
     // Not while other requests are under way: they may still be stored.
     if ((isSetting || isWrong) && this.#aborts.size === 0)
-      for (const { wakes, done } of this.#hopers) if (wakes < progress.wakes) done();
+      for (const { wakes, done } of this.#giveUps) if (wakes < progress.wakes) done();
     progress.failures++;
     if (this.#trouble === undefined) this.#paceMs = this.#pace();
     this.#note(error, isSetting, progress.failures);

@@ -242,6 +242,13 @@ describe("what a host writes is logged, or told as lost", () => {
     assert.deepEqual(await texts(), ['{"level":"INFO","id_":"first","id":"second"}']);
   });
 
+  it("two objects whose names have underscores already: every value", async () => {
+    const { logger, texts } = recorded();
+    logger.info({ a: 1, a_: 2 }, { a: 3, a_: 4 });
+    const [text = ""] = await texts();
+    assert.deepEqual(parsed(text), { level: "INFO", a__: 1, a___: 2, a: 3, a_: 4 });
+  });
+
   it("what is written after destroy() is dropped, and counted", async () => {
     const { logger, texts } = recorded();
     const stream = logger.stream();

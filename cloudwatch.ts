@@ -1762,7 +1762,8 @@ class Queue {
 
   /** Sends what is waiting; resolves when all that was accepted before has an outcome, or when `passed` does. */
   async flushed(passed: Promise<void>, isEnding: boolean): Promise<void> {
-    if (this.#state === "closed" || (this.#counts.pending === 0 && this.#recovery === undefined && !isEnding)) return;
+    const isIdle = this.#counts.pending === 0 && this.#recovery === undefined && this.#spool?.removal === undefined;
+    if (this.#state === "closed" || (isIdle && !isEnding)) return;
     const waiter: Waiter = { need: this.#accepted, done: () => {} };
     const done = new Promise<void>((resolve) => {
       waiter.done = resolve;
@@ -1774,8 +1775,8 @@ class Queue {
     this.#sender.wake();
     this.sendSoon();
     this.#notify();
-    // At the end, a retention policy is waited for as well.
-    const all = isEnding ? done.then(() => this.#sender.chores()) : done;
+    // What files of the spool are left would be sent again. At the end, a retention policy is waited for as well.
+    const all = done.then(() => Promise.all([this.#spool?.removal, isEnding ? this.#sender.chores() : undefined]));
     await Promise.race([all, passed, ...hopeless]);
     this.#flushes.delete(waiter);
     if (--this.#flushing > 0) return;
@@ -2786,6 +2787,8 @@ interface Leftover {
 }
 
 class Spool {
+  /** Under way: removing files. */
+  removal: Promise<void> | undefined;
   readonly #fs = process.getBuiltinModule("node:fs");
   readonly #path = process.getBuiltinModule("node:path");
   readonly #directory: string;
@@ -2801,6 +2804,8 @@ class Spool {
   #server: SocketServer | undefined;
   #heartbeat: Stop | undefined;
   #files = 0;
+  /** Files whose events all have an outcome. */
+  readonly #settled = new Set<string>();
 
   constructor(directory: string, logGroupName: string, maxBytes: number, reporter: Reporter) {
     const bootId = () => this.#fs.readFileSync("/proc/sys/kernel/random/boot_id", "utf8");
@@ -2846,12 +2851,22 @@ class Spool {
     this.#try(() => this.#fs.appendFileSync(file.path, lines.join("")));
   }
 
-  /** Every event of the page has an outcome. */
+  /** Every event of the page has an outcome. Its file goes in the background: a busy disk would hold up the program. */
   remove(page: Page): void {
     this.seal(page);
-    const { file } = page;
+    if (page.file === undefined) return;
+    this.#settled.add(page.file.path);
     page.file = undefined;
-    if (file !== undefined) this.#try(() => this.#fs.rmSync(file.path, { force: true }));
+    this.removal ??= this.#removeSettled();
+  }
+
+  async #removeSettled(): Promise<void> {
+    // What is added meanwhile is visited, too.
+    for (const path of this.#settled) {
+      await this.#later(this.#fs.promises.unlink(path));
+      this.#settled.delete(path);
+    }
+    this.removal = undefined;
   }
 
   /** Takes over what dead processes have left, page by page, the oldest first. */
@@ -2898,6 +2913,7 @@ class Spool {
     this.#home = undefined;
     this.#heartbeat?.();
     this.#server?.close();
+    for (const path of this.#settled) attempt(() => this.#fs.rmSync(path, { force: true }), undefined);
     if (home === undefined) return;
     attempt(() => this.#fs.rmSync(this.#socketOf(this.#path.basename(home)), { force: true }), undefined);
     // Only where it is empty.

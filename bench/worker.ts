@@ -1,5 +1,4 @@
 /** The measured process: does one task, given as JSON in its arguments, and writes the figures to stdout. */
-import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync, writeSync } from "node:fs";
 import { createHistogram, monitorEventLoopDelay } from "node:perf_hooks";
 import { setTimeout as sleep, setImmediate as turn } from "node:timers/promises";
@@ -111,7 +110,6 @@ async function recover(): Promise<Figures> {
   const { logger: first } = await openOurs({ ...task.options, spoolDirectory: undefined });
   first.info("the SDK is loaded and warm: what follows is not its doing");
   await first.close();
-  execFileSync("sync"); // Their removal is not to wait until the files are written to the disk.
   const memoryMb = watchMemory();
   const delay = monitorEventLoopDelay({ resolution: 1 });
   const { logger } = await openOurs();

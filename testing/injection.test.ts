@@ -763,6 +763,34 @@ describe("a spool whose system calls fail", () => {
 });
 
 describe("a spool directory", () => {
+  it("on a disk that is slow to remove files: delivery goes on, flush() waits, and close() leaves none", async (t) => {
+    const directory = join(temporaryDirectory(t), "spool");
+    const client = new Double();
+    const logger = new CloudwatchLogger(GROUP, { ...common(directory), client });
+    const files = () => filesIn(directory).filter((name) => !name.endsWith(".sock"));
+    let release = () => {};
+    const slow = new Promise<void>((resolve) => (release = resolve));
+    const unlink = t.mock.method(fs.promises, "unlink", async (path: string) => {
+      await slow;
+      await real.promises.rm(path);
+    });
+    logger.info("one");
+    let isFlushed = false;
+    const flushed = logger.flush().then(() => (isFlushed = true));
+    await until(() => logger.stats().delivered === 1);
+    logger.info("two");
+    await until(() => logger.stats().delivered === 2);
+    assert.deepEqual([unlink.mock.callCount(), isFlushed], [1, false], "one removal after the other");
+    assert.equal(files().length, 2);
+    release();
+    await flushed;
+    assert.deepEqual(files(), []);
+    unlink.mock.mockImplementation(() => new Promise(() => {}));
+    logger.info("three");
+    await logger.close(100);
+    assert.deepEqual([client.stored, filesIn(directory)], [["one", "two", "three"], []]);
+  });
+
   it("of two log groups whose names have one hash: each logger sends its own log group's events only", async (t) => {
     // FNV-1a, 32 bits: both 7f9a74b1.
     const [one, other] = ["service-80189", "service-1344004"];

@@ -785,7 +785,7 @@ describe("a spool directory", () => {
     release();
     await flushed;
     assert.deepEqual(files(), []);
-    unlink.mock.mockImplementation(() => new Promise(() => {}));
+    unlink.mock.mockImplementation(() => new Promise<void>(() => {}));
     logger.info("three");
     await logger.close(100);
     assert.deepEqual([client.stored, filesIn(directory)], [["one", "two", "three"], []]);

@@ -2022,8 +2022,8 @@ class Queue {
     }
     for (const { page, from, to } of ranges) page.left -= to - from;
     for (const page of new Set(ranges.map((range) => range.page))) {
+      this.#spool?.settle(page, ranges);
       if (page.left === 0) this.#release(page);
-      else this.#spool?.settle(page, ranges);
     }
     this.#notify();
     this.#pump();
@@ -2031,7 +2031,6 @@ class Queue {
 
   /** Every event of the page has an outcome. */
   #release(page: Page): void {
-    this.#spool?.remove(page);
     if (this.#cursor?.page === page) this.#cursor = page.next && { page: page.next, index: 0 };
     if (this.#tail === page) this.#tail = undefined;
     if (page.bytes.length !== PAGE_BYTES || this.#spare.length >= MAX_SPARE_PAGES || !Array.isArray(page.times)) return;
@@ -2755,7 +2754,8 @@ function gzip(body: Uint8Array): Promise<Uint8Array> {
 // ════════════════════════════════════════════════ 11 · Spool ════════════════════════════════════════════════
 //
 // A page is a file: a line that says where its events belong, a line for each event, with the bytes of the page; then lines
-// that say which of them have an outcome, `{"done":[0,17]},`. It is removed when all of them have one.
+// that say which of them have an outcome, `{"done":[0,17]},`. It is removed when all of them have one. Whoever takes it over
+// adds a line `{"taken":true},` where some have one: from there on, numbers count those that have none.
 //
 //   <spoolDirectory>/<group>-<kernel>-<owner>.sock   a socket that listens for as long as its owner lives
 //   <spoolDirectory>/<group>-<kernel>-<owner>/…      the owner's files
@@ -2769,14 +2769,19 @@ const HEARTBEAT_MS = 60_000;
 /** Longest path of a socket: `sun_path` has 108 bytes on Linux, 104 on BSD and macOS, including a zero. */
 const MAX_SOCKET_PATH_BYTES = 103;
 const OWNER = /^([\da-f]{8})-([\da-f]{8})-\d{8}(\.sock)?$/;
-/** Marks a damaged file. The events that could be read are in a new one. */
+/** Marks the copy of a damaged file. */
 const DAMAGED = ".damaged";
 const OWNER_NAME_BYTES = "/01234567-01234567-01234567.sock".length;
 
-/** The file of a page, and its descriptor while events may be added. */
+/** The file of a page, or its part of one that was taken over. */
 interface SpoolFile {
   path: string;
+  /** While events may be added. */
   descriptor?: number | undefined;
+  /** Number of the page's first event in the file. */
+  from: number;
+  /** The pages of this file that have events without an outcome. */
+  pages: { left: number };
 }
 
 /** What a dead process has left, enough for one page. */
@@ -2841,23 +2846,21 @@ class Spool {
     if (!this.#try(() => this.#fs.closeSync(descriptor))) this.#forget(page);
   }
 
-  /** Notes which events of a page have an outcome while others have none. */
+  /** Notes which events of a page have an outcome. Where all have one, the file goes in the background: disks are slow. */
   settle(page: Page, ranges: readonly Range[]): void {
+    if (page.left === 0) this.seal(page);
     const { file } = page;
-    if (file === undefined || this.#home === undefined) return;
-    const lines = ranges
-      .filter((range) => range.page === page)
-      .map(({ from, to }) => JSON.stringify({ done: [from, to] }) + SEPARATOR);
-    this.#try(() => this.#fs.appendFileSync(file.path, lines.join("")));
-  }
-
-  /** Every event of the page has an outcome. Its file goes in the background: a busy disk would hold up the program. */
-  remove(page: Page): void {
-    this.seal(page);
-    if (page.file === undefined) return;
-    this.#settled.add(page.file.path);
-    page.file = undefined;
-    this.removal ??= this.#removeSettled();
+    if (file === undefined) return;
+    if (page.left === 0) page.file = undefined;
+    if (page.left === 0 && --file.pages.left === 0) {
+      this.#settled.add(file.path);
+      this.removal ??= this.#removeSettled();
+    } else if (this.#home !== undefined) {
+      const lines = ranges
+        .filter((range) => range.page === page)
+        .map(({ from, to }) => JSON.stringify({ done: [file.from + from, file.from + to] }) + SEPARATOR);
+      this.#try(() => this.#fs.appendFileSync(file.path, lines.join("")));
+    }
   }
 
   async #removeSettled(): Promise<void> {
@@ -2889,13 +2892,10 @@ class Spool {
       await this.#later(this.#list(directory, (name) => files.push(`${name} ${owner}`)));
     }
     // File names begin with their time.
-    for (const [index, file] of files.sort().entries()) {
+    for (const file of files.sort()) {
+      if (this.#home === undefined) return;
       const [name, owner] = file.split(" ") as [string, string];
       const path = this.#path.join(this.#directory, owner, name);
-      // Remove unfinished copies of it: whoever made them died meanwhile.
-      for (let next = index + 1; files[next]?.startsWith(`${name}.`); next++)
-        await rm(`${path}${files[next]?.slice(name.length).split(" ", 1)}`, { force: true }).catch(() => {});
-      if (this.#home === undefined) return;
       yield* (await this.#later(this.#take(path, this.#path.join(this.#home, name)))) ?? [];
     }
     for (const owner of owners) {
@@ -2925,16 +2925,13 @@ class Spool {
     if (page.file === undefined) {
       const name = `${Date.now()}-${String(this.#files++).padStart(9, "0")}-${randomDigits(8)}`;
       const path = this.#path.join(this.#open(), name);
-      page.file = { path, descriptor: this.#fs.openSync(path, "ax", 0o600) };
+      page.file = { path, descriptor: this.#fs.openSync(path, "ax", 0o600), from: 0, pages: { left: 1 } };
+      const header = `${JSON.stringify({ logGroupName: this.#logGroupName, logStreamName: page.stream.name })}\n`;
       // Header and event in one call, so that no file has a header only.
-      bytes = Buffer.concat([Buffer.from(this.#header(page.stream.name)), event]);
+      bytes = Buffer.concat([Buffer.from(header), event]);
     }
     const written = this.#fs.writeSync(page.file.descriptor as number, bytes);
     if (written < bytes.length) throw new Error("No space left");
-  }
-
-  #header(logStreamName: string): string {
-    return `${JSON.stringify({ logGroupName: this.#logGroupName, logStreamName })}\n`;
   }
 
   /** Removes the file of a page whose events are only in memory from now on. */
@@ -3018,39 +3015,32 @@ class Spool {
     await rm(`${directory}.sock`, { force: true }).catch(() => {});
   }
 
-  /** Moves a file to our directory. If it holds more than events, or too many for a page, it is written anew. */
+  /** Moves a file to our directory. */
   async #take(path: string, own: string): Promise<Leftover[]> {
-    const { readFile, rename, rm, writeFile } = this.#fs.promises;
-    const { logGroupName, logStreamName, events, isPristine, isWhole } = parseSpoolFile(await readFile(path, "utf8"));
+    const { copyFile, readFile, rename, unlink } = this.#fs.promises;
+    const { logGroupName, logStreamName, events, isTidy, isWhole } = parseSpoolFile(await readFile(path, "utf8"));
     // Different log groups may have the same hash.
     if (logGroupName !== undefined && logGroupName !== this.#logGroupName) return [];
     await rename(path, own);
-    const portions = portionsOf(events, this.#maxBytes);
-    if (isPristine && portions.length === 1) return [{ logStreamName, events, file: { path: own } }];
-    const pages = portions.map((events, portion) => ({
-      logStreamName,
-      events,
-      file: { path: `${own}.${portion.toString(36).padStart(3, "0")}` },
-    }));
-    try {
-      for (const { events, file } of pages) {
-        const lines = events.map((event) => JSON.stringify(event) + SEPARATOR).join("");
-        await writeFile(file.path, this.#header(logStreamName) + lines, { flag: "ax", mode: 0o600 });
-      }
-    } catch (error) {
-      for (const { file } of pages) await rm(file.path, { force: true }).catch(() => {});
-      throw error;
-    }
-    const [only] = pages;
     if (!isWhole) {
-      await rename(own, own + DAMAGED);
+      await copyFile(own, own + DAMAGED);
       this.#reporter.error("ERR_SPOOL", `A file of the spool is damaged, it is kept as ${own}${DAMAGED}`);
-    } else if (only !== undefined && pages.length === 1) {
-      // Replaces the old file at once, and keeps names from growing.
-      await rename(only.file.path, own);
-      only.file.path = own;
-    } else await rm(own);
-    return pages;
+    }
+    if (events.length === 0) {
+      await unlink(own);
+      return [];
+    }
+    // After a line that was torn, too. Not in the background: after close() the file may be another's.
+    if (!isTidy && this.#home !== undefined)
+      this.#fs.appendFileSync(own, `\n${JSON.stringify({ taken: true })}${SEPARATOR}`);
+    const portions = portionsOf(events, this.#maxBytes);
+    const pages = { left: portions.length };
+    let from = 0;
+    return portions.map((events) => {
+      const file = { path: own, from, pages };
+      from += events.length;
+      return { logStreamName, events, file };
+    });
   }
 
   #try(action: () => unknown): boolean {
@@ -3087,39 +3077,35 @@ function parseSpoolFile(text: string) {
   const lines = text.split("\n");
   const isTorn = lines.pop() !== "";
   const { logGroupName, logStreamName } = parse(lines.shift() ?? "{}");
-  const all: (LogEvent | undefined)[] = [];
+  let all: (LogEvent | undefined)[] = [];
   // A file that ends within its header never had an event.
   let isWhole = typeof logStreamName === "string" || text === "" || (isTorn && lines.length === 0);
   for (const line of lines) {
-    const { timestamp, message, done } = parse(line.replace(/,$/, ""));
+    const { timestamp, message, done, taken } = parse(line.replace(/,$/, ""));
     if (typeof timestamp === "number" && Number.isSafeInteger(timestamp) && typeof message === "string")
       all.push({ timestamp, message: wellFormed(message) });
     else if (Array.isArray(done)) all.fill(undefined, Number(done[0]), Number(done[1]));
-    else {
+    else if (taken === true) {
+      all = all.filter((event) => event !== undefined);
+      // What was damaged has been copied.
+      isWhole = true;
+    } else if (line !== "") {
       // It takes the place of an event.
       all.push(undefined);
       isWhole = false;
     }
   }
   const events = typeof logStreamName === "string" ? all.flatMap((event) => event ?? []) : [];
-  const isPristine = isWhole && !isTorn && events.length > 0 && events.length === lines.length;
-  return { logGroupName, logStreamName: String(logStreamName), events, isPristine, isWhole };
+  const isTidy = !isTorn && events.length === all.length;
+  return { logGroupName, logStreamName: String(logStreamName), events, isTidy, isWhole };
 }
 
 /** Events in portions of at most so many bytes, as the service counts. */
 function portionsOf(events: LogEvent[], maxBytes: number): LogEvent[][] {
-  const portions: LogEvent[][] = [];
-  let left = 0;
-  for (const event of events) {
-    const bytes = Buffer.byteLength(event.message) + LIMITS.eventOverheadBytes;
-    if (portions.length === 0 || bytes > left) {
-      portions.push([]);
-      left = maxBytes;
-    }
-    portions[portions.length - 1]?.push(event);
-    left -= bytes;
-  }
-  return portions;
+  const bytes = sum(events.map(({ message }) => Buffer.byteLength(message) + LIMITS.eventOverheadBytes));
+  if (bytes <= maxBytes || events.length === 1) return [events];
+  const middle = events.length >> 1;
+  return [events.slice(0, middle), events.slice(middle)].flatMap((half) => portionsOf(half, maxBytes));
 }
 
 /** Like `mkdir -p`. Node's own never ends on file systems that take no directories. */

@@ -2768,7 +2768,7 @@ const FOREIGN_TIMEOUT_MS = 10 * 60_000;
 const HEARTBEAT_MS = 60_000;
 /** Longest path of a socket: `sun_path` has 108 bytes on Linux, 104 on BSD and macOS, including a zero. */
 const MAX_SOCKET_PATH_BYTES = 103;
-const OWNER = /^([\da-f]{8})-([\da-f]{8})-\d{8}(\.sock)?$/;
+const OWNER = /^([\da-f]{8})-[\da-f]{8}-\d{8}$/;
 /** Marks the copy of a damaged file. */
 const DAMAGED = ".damaged";
 const OWNER_NAME_BYTES = "/01234567-01234567-01234567.sock".length;
@@ -2880,14 +2880,11 @@ class Spool {
     const files: string[] = [];
     for (const entry of (await this.#later(readdir(this.#directory, { withFileTypes: true }))) ?? []) {
       if (this.#home === undefined) return;
-      const { name } = entry;
-      const owner = name.replace(/\.sock$/, "");
+      const owner = entry.name;
       const directory = this.#path.join(this.#directory, owner);
-      const isOurs = OWNER.exec(name)?.[1] === this.#prefix.slice(0, 8) && directory !== this.#home;
-      if (!isOurs || (await this.#isAlive(owner))) continue;
-      if (name !== owner) await this.#removeSocket(directory);
       // Symbolic links are not followed.
-      if (!entry.isDirectory()) continue;
+      const isOwner = entry.isDirectory() && OWNER.exec(owner)?.[1] === this.#prefix.slice(0, 8);
+      if (!isOwner || directory === this.#home || (await this.#isAlive(owner))) continue;
       owners.push(owner);
       await this.#later(this.#list(directory, (name) => files.push(`${name} ${owner}`)));
     }
@@ -3005,14 +3002,6 @@ class Spool {
     } finally {
       await opened.close();
     }
-  }
-
-  /** Removes the socket of an owner without a directory, unless it is young: its owner may be about to make one. */
-  async #removeSocket(directory: string): Promise<void> {
-    const { stat, rm } = this.#fs.promises;
-    const { mtimeMs } = await stat(`${directory}.sock`).catch(() => ({ mtimeMs: Number.POSITIVE_INFINITY }));
-    if (Date.now() - mtimeMs < HEARTBEAT_MS || this.#fs.existsSync(directory)) return;
-    await rm(`${directory}.sock`, { force: true }).catch(() => {});
   }
 
   /** Moves a file to our directory. */

@@ -2784,13 +2784,6 @@ interface SpoolFile {
   pages: { left: number };
 }
 
-/** What a dead process has left, enough for one page. */
-interface Leftover {
-  logStreamName: string;
-  events: LogEvent[];
-  file: SpoolFile;
-}
-
 class Spool {
   /** Under way: removing files. */
   removal: Promise<void> | undefined;
@@ -2807,7 +2800,7 @@ class Spool {
   #home: string | undefined;
   #isOff = false;
   #server: SocketServer | undefined;
-  #heartbeat: Stop | undefined;
+  #heartbeat: NodeJS.Timeout | undefined;
   #files = 0;
   /** Files whose events all have an outcome. */
   readonly #settled = new Set<string>();
@@ -2873,7 +2866,7 @@ class Spool {
   }
 
   /** Takes over what dead processes have left, page by page, the oldest first. */
-  async *recover(): AsyncIterable<Leftover> {
+  async *recover() {
     if (this.#isOff || !this.#try(() => this.#open())) return;
     const { readdir, rm, rmdir } = this.#fs.promises;
     const owners: string[] = [];
@@ -2908,7 +2901,7 @@ class Spool {
     const home = this.#home;
     this.#isOff = true;
     this.#home = undefined;
-    this.#heartbeat?.();
+    process.getBuiltinModule("node:timers").clearInterval(this.#heartbeat);
     this.#server?.close();
     for (const path of this.#settled) attempt(() => this.#fs.rmSync(path, { force: true }), undefined);
     if (home === undefined) return;
@@ -2967,8 +2960,7 @@ class Spool {
     this.#fs.mkdirSync(home, { mode: 0o700 });
     this.#home = home;
     const beat = () => attempt(() => this.#fs.utimesSync(home, new Date(), new Date()), undefined);
-    const heartbeat = process.getBuiltinModule("node:timers").setInterval(beat, HEARTBEAT_MS).unref();
-    this.#heartbeat = () => process.getBuiltinModule("node:timers").clearInterval(heartbeat);
+    this.#heartbeat = process.getBuiltinModule("node:timers").setInterval(beat, HEARTBEAT_MS).unref();
     return home;
   }
 
@@ -3005,7 +2997,7 @@ class Spool {
   }
 
   /** Moves a file to our directory. */
-  async #take(path: string, own: string): Promise<Leftover[]> {
+  async #take(path: string, own: string) {
     const { copyFile, readFile, rename, unlink } = this.#fs.promises;
     const { logGroupName, logStreamName, events, isTidy, isWhole } = parseSpoolFile(await readFile(path, "utf8"));
     // Different log groups may have the same hash.

@@ -814,12 +814,12 @@ class Core {
       this.#nested--;
     }
     // A getter may have closed the logger.
-    if (this.#isPastExit && typeof fit === "string") this.#dropLate({ timestamp, message: fit });
-    else if (!queue.takes(origin === "notice")) this.dropClosed(timestamp);
+    if (!queue.takes(origin === "notice") && !this.#isPastExit) this.dropClosed(timestamp);
     else if (typeof fit === "string") queue.offer(level, timestamp, fit);
     else if ("texts" in fit) queue.offerAll(level, timestamp, fit.texts);
     else if ("count" in fit) queue.refuse(fit.count, timestamp);
     else this.#dropOversize(origin, timestamp, fit);
+    if (this.#isPastExit) this.exit(STDERR_MS);
     if (level === "fatal" && !this.#isLeaving) queue.sendSoon();
     if (queue.hasGap) this.#gapNotice ??= this.#tellGap();
   }
@@ -878,13 +878,6 @@ class Core {
   /** Whether a listener of `exit` is running that comes after ours. */
   get #isPastExit(): boolean {
     return this.#isExiting && this.#closing === undefined;
-  }
-
-  #dropLate(event: LogEvent): void {
-    this.queue.drop("unsent", 1, event.timestamp);
-    this.reporter.loss("unsent", [event]);
-    this.reporter.tellNow();
-    printEvents([event], STDERR_MS);
   }
 
   #dropOversize(origin: Origin, timestamp: number, { bytes, text }: Oversize): void {
@@ -1800,7 +1793,6 @@ class Queue {
 
   /** Stops for good. What has no outcome stays in the spool, or is dropped and returned. */
   close(): { events: LogEvent[]; cause: Error | undefined } {
-    if (this.#state === "closed") return { events: [], cause: undefined };
     this.#state = "closed";
     this.#timer?.();
     this.#recoveryTimer?.();

@@ -516,12 +516,10 @@ export class CloudwatchLogger {
   /** `log(level, message, …)`, or `log({ level, message, … })`. Where the first value is no level, the same as `info`. */
   log(first?: unknown, ...rest: unknown[]): void {
     const level = rest.length > 0 ? levelNamed(first) : undefined;
-    const own = level === undefined && isRecord(first) ? fieldsOf(first) : {};
-    const inside = levelNamed(own["level"]);
-    if (inside !== undefined) delete own["level"];
+    const { level: name, ...own } = level === undefined && isRecord(first) ? fieldsOf(first) : {};
+    const inside = levelNamed(name);
     if (level !== undefined) this.#log(level, rest[0], rest.slice(1));
-    else if (inside === undefined) this.#log("info", first, rest);
-    else this.#log(inside, own, rest);
+    else this.#log(inside ?? "info", inside === undefined ? first : own, rest);
   }
 
   /** A logger with more fields and, if given, a threshold of its own; same queue, log stream and lifecycle. */

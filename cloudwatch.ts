@@ -3144,7 +3144,7 @@ class HostStream {
       objectMode: true,
       decodeStrings: false,
       write: (chunk, _encoding, callback) => this.#write(chunk, callback),
-      final: (callback) => this.#end(callback),
+      final: (callback) => this.endLine(() => void this.#finish().then(() => callback())),
       // When a source fails, pipeline() destroys this stream. The last line matters most then.
       destroy: (error, callback) => {
         this.endLine();
@@ -3193,10 +3193,6 @@ class HostStream {
     if (this.#line === "") this.#core.openLines.delete(this);
     else this.#core.openLines.add(this);
     this.#send(lines, callback);
-  }
-
-  #end(callback: () => void): void {
-    this.endLine(() => void this.#finish().then(() => callback()));
   }
 
   /** Sends the beginning of a line whose rest will not come. */
@@ -3263,11 +3259,7 @@ class HostStream {
         record = result;
       }
     } catch (failure) {
-      this.#core.reportFailure(
-        "ERR_FORMAT",
-        "The format of a winston transport failed, its records are sent without",
-        failure,
-      );
+      this.#core.reportFailure("ERR_FORMAT", "A winston transport's format failed, its records go without", failure);
     }
     const text = read(record, WINSTON_MESSAGE);
     const fields = fieldsOf(record);

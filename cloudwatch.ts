@@ -346,8 +346,14 @@ class Reporter {
 
   constructor({ onError, onLoss }: Settings) {
     const write = (text: string) => void writeStderr(`cwlogger: ${printable(text)}\n`, STDERR_MS);
-    const writeSome = rateLimited(write);
-    this.#onError = onError ?? ((error) => writeSome(error.code, error.message));
+    const told = new Set<ErrorCode>();
+    const writeError = ({ code, message }: CloudwatchLoggerError) => {
+      if (told.has(code)) return;
+      told.add(code);
+      startTimer(() => told.delete(code), REPORT_INTERVAL_MS);
+      write(message);
+    };
+    this.#onError = onError ?? writeError;
     this.#onLoss = onLoss ?? ((loss) => write(describeLoss(loss)));
     this.#tellsEvents = onLoss !== undefined;
   }
@@ -3651,23 +3657,6 @@ function clockTime(timestamp: number): string {
   const date = new Date(timestamp);
   const local = new Date(timestamp - date.getTimezoneOffset() * 60_000);
   return local.toISOString().slice(11, 23);
-}
-
-/** Writes one text of a kind per REPORT_INTERVAL_MS at most; the next one says how many were skipped. */
-function rateLimited(write: (text: string) => void): (kind: string, text: string) => void {
-  const printed = new Map<string, { at: number; skipped: number }>();
-  return (kind, text) => {
-    const at = performance.now();
-    const last = printed.get(kind);
-    if (last !== undefined && at - last.at < REPORT_INTERVAL_MS) {
-      last.skipped++;
-      return;
-    }
-    printed.set(kind, { at, skipped: 0 });
-    write(
-      last?.skipped ? `${text} (and ${last.skipped} more such ${last.skipped === 1 ? "report" : "reports"})` : text,
-    );
-  };
 }
 
 function counted(events: number): string {

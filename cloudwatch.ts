@@ -2970,15 +2970,12 @@ class Spool {
       const stats = await this.#fs.promises.stat(this.#path.join(this.#directory, owner)).catch(() => ({ mtimeMs: 0 }));
       return Date.now() - stats.mtimeMs < FOREIGN_TIMEOUT_MS;
     }
-    return await new Promise((resolve) => {
-      const connection = process.getBuiltinModule("node:net").connect(this.#socketOf(owner));
-      connection.once("connect", () => resolve(true));
-      connection.once("error", ({ code }: NodeJS.ErrnoException) =>
-        resolve(code !== "ECONNREFUSED" && code !== "ENOENT"),
-      );
-      connection.once("close", () => connection.destroy());
-      connection.unref();
+    const connection = process.getBuiltinModule("node:net").connect(this.#socketOf(owner)).unref();
+    const failure = await new Promise<unknown>((resolve) => {
+      connection.once("connect", () => resolve(undefined)).once("error", resolve);
     });
+    connection.destroy();
+    return !/^(ECONNREFUSED|ENOENT)$/.test(anyError(failure).code);
   }
 
   /** Not all at once: there may be a million. */

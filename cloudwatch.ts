@@ -434,7 +434,7 @@ function joined(a: Loss | undefined, b: Loss): Loss {
 export class CloudwatchLogger {
   readonly #core: Core;
   readonly #parent: CloudwatchLogger | undefined;
-  readonly #fields: Fields | undefined;
+  #fields: Fields | undefined;
   /** Weight of the threshold; a child without one follows its parent. */
   #threshold: number | undefined;
   /** Fields of the `withFields` callbacks that are running now. */
@@ -446,13 +446,9 @@ export class CloudwatchLogger {
    * @throws {RangeError} A name, number or word is none of those allowed.
    */
   constructor(logGroupName: string | null, options: CloudwatchLoggerOptions = {}) {
-    const { [PARENT]: parent, fields, threshold } = (options ?? {}) as Partial<ChildOptions>;
-    if (parent !== undefined) {
-      this.#core = parent.#core;
-      this.#parent = parent;
-      this.#fields = fields;
-      this.#threshold = threshold;
-    } else {
+    this.#parent = (options as { [PARENT]?: CloudwatchLogger } | null)?.[PARENT];
+    if (this.#parent !== undefined) this.#core = this.#parent.#core;
+    else {
       const settings = validate(logGroupName, options);
       this.#core = new Core(logGroupName, settings);
       this.#threshold = weightOf(settings.level);
@@ -531,9 +527,10 @@ export class CloudwatchLogger {
   /** A logger with more fields and, if given, a threshold of its own; same queue, log stream and lifecycle. */
   child(fields?: object, options?: { level?: ThresholdName | undefined }): CloudwatchLogger {
     const level = isObject(options) ? read(options, "level") : undefined;
-    const threshold = level === undefined ? undefined : weightOf(level);
-    const own: ChildOptions = { [PARENT]: this, fields: fieldsOf(this.#fields, objectOf(fields)), threshold };
-    return new CloudwatchLogger(null, own as object);
+    const child = new CloudwatchLogger(null, { [PARENT]: this } as object);
+    child.#fields = fieldsOf(this.#fields, objectOf(fields));
+    if (level !== undefined) child.#threshold = weightOf(level);
+    return child;
   }
 
   /**
@@ -629,13 +626,8 @@ export class CloudwatchLogger {
 
 const LOG_METHODS = ["trace", "debug", "info", "warn", "error", "fatal", "log"] as const;
 
-/** How `child()` passes its parent and fields to the constructor. */
+/** How `child()` passes the parent to the constructor. */
 const PARENT = Symbol("parent");
-interface ChildOptions {
-  [PARENT]: CloudwatchLogger;
-  fields: Fields;
-  threshold: number | undefined;
-}
 
 /**
  * The stream of a logger of its own, which `end()` closes: a target of `pino.transport`, whose own options are ignored.

@@ -653,14 +653,13 @@ type Origin = "call" | "console" | "host" | "line" | "notice";
 
 /** What a logger and its children share. Takes an event from the log call to the queue. */
 class Core {
+  readonly settings: Settings;
   readonly queue: Queue;
   readonly reporter: Reporter;
   readonly signals: readonly NodeJS.Signals[];
   readonly wantsCaller: boolean;
-  readonly maxLineLength: number;
   /** Streams that have the beginning of a line. */
   readonly openLines = new Set<HostStream>();
-  readonly #settings: Settings;
   readonly #isPrinter: boolean;
   readonly #redaction: Redaction | undefined;
   /** `undefined` for JSON. */
@@ -680,8 +679,7 @@ class Core {
     this.reporter = new Reporter(settings);
     this.signals = [...settings.closeOnSignals];
     this.wantsCaller = typeof format === "string" && format.includes("{caller}");
-    this.maxLineLength = settings.maxQueueBytes;
-    this.#settings = settings;
+    this.settings = settings;
     this.#isPrinter = logGroupName === null;
     this.#redaction = redact.length > 0 ? new Redaction(redact) : undefined;
     this.#format = compileFormat(format);
@@ -713,7 +711,7 @@ class Core {
     this.#failed.add(code);
   }
 
-  async flush(timeoutMs = this.#settings.closeTimeoutMs, isEnding = false): Promise<Stats> {
+  async flush(timeoutMs = this.settings.closeTimeoutMs, isEnding = false): Promise<Stats> {
     if (this.#isLeaving && !isEnding) return this.queue.stats();
     let stop: Stop = () => {};
     const passed = new Promise<void>((resolve) => {
@@ -738,7 +736,7 @@ class Core {
     this.#closing ??= this.flush(timeoutMs, true).then(async () => {
       const events = this.#end();
       await this.queue.stopped();
-      if (this.#settings.onLoss === undefined) printEvents(events, STDERR_EXIT_MS);
+      if (this.settings.onLoss === undefined) printEvents(events, STDERR_EXIT_MS);
       unwatchProcess(this);
       return this.queue.stats();
     });
@@ -797,15 +795,15 @@ class Core {
     try {
       const draft: Draft = { origin, caller, timestamp, level, message: LEFT_OUT, error: undefined, fields: {} };
       const written = this.#write(draft, message, more, context);
-      if (this.#isPrinter || this.#settings.console !== false) this.#print(draft, written);
+      if (this.#isPrinter || this.settings.console !== false) this.#print(draft, written);
       if (this.#isPrinter) {
         queue.countPrinted();
         return;
       }
-      fit = fitted(written, this.#settings, queue.roomBytes(level));
+      fit = fitted(written, this.settings, queue.roomBytes(level));
     } catch (error) {
       if (error !== TOO_LARGE) throw error;
-      fit = tooLarge(this.#settings);
+      fit = tooLarge(this.settings);
     } finally {
       this.#nested--;
     }
@@ -845,21 +843,21 @@ class Core {
   /** Prints an event as it is sent, or for people. What came from the console is there already. */
   #print(draft: Draft, written: Written): void {
     if (draft.origin === "console") return;
-    const isForPeople = this.#settings.console === "text" && draft.origin !== "line";
+    const isForPeople = this.settings.console === "text" && draft.origin !== "line";
     const text = isForPeople ? String(PEOPLES_FORMAT(draft, this.#walk())) : eventText(written);
-    print(draft.level, text, this.#settings.console === "text");
+    print(draft.level, text, this.settings.console === "text");
   }
 
   /** A copier with this logger's budget. Part of a large value is useful only where it is truncated or printed. */
   #walk(): Walk {
-    const { overflow, maxEventBytes, maxQueueBytes } = this.#settings;
+    const { overflow, maxEventBytes, maxQueueBytes } = this.settings;
     const maxBytes = overflow === "split" || this.#isPrinter ? maxQueueBytes : maxEventBytes;
     return new Walk(maxBytes, overflow === "truncate" || this.#isPrinter, this.#redaction);
   }
 
   /** The fields of the options; a function is called once for each event. */
   #givenFields(): object | undefined {
-    const { fields } = this.#settings;
+    const { fields } = this.settings;
     if (typeof fields !== "function") return fields;
     try {
       const given: unknown = fields();
@@ -878,7 +876,7 @@ class Core {
 
   #dropOversize(origin: Origin, timestamp: number, { bytes, text }: Oversize): void {
     this.queue.drop("oversize", 1, timestamp);
-    const words = `Log event too large: ${bytes} bytes exceeds "maxEventBytes" of ${this.#settings.maxEventBytes}`;
+    const words = `Log event too large: ${bytes} bytes exceeds "maxEventBytes" of ${this.settings.maxEventBytes}`;
     if (origin === "call") throw Object.assign(new RangeError(words), { code: "ERR_OVERSIZE" });
     this.reporter.loss("oversize", [{ timestamp, message: text }]);
   }
@@ -3183,7 +3181,7 @@ class HostStream {
     // Only new text is searched, as a line may come in many pieces. A line larger than the queue is cut.
     const lines = text.split("\n");
     lines[0] = this.#line + lines[0];
-    const isEndless = (lines[lines.length - 1] as string).length > this.#core.maxLineLength;
+    const isEndless = (lines[lines.length - 1] as string).length > this.#core.settings.maxQueueBytes;
     this.#line = isEndless ? "" : (lines.pop() as string);
     if (this.#line === "") this.#core.openLines.delete(this);
     else this.#core.openLines.add(this);

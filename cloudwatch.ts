@@ -454,7 +454,8 @@ export class CloudwatchLogger {
       this.#threshold = weightOf(settings.level);
     }
     // They are handed over as callbacks: promise.catch(logger.error).
-    for (const method of LOG_METHODS) this[method] = this[method].bind(this) as never;
+    const methods = ["trace", "debug", "info", "warn", "error", "fatal", "log"] as const;
+    for (const method of methods) this[method] = this[method].bind(this) as never;
   }
 
   /** The log stream in use; with `{date}`, that of the present day. */
@@ -624,8 +625,6 @@ export class CloudwatchLogger {
   }
 }
 
-const LOG_METHODS = ["trace", "debug", "info", "warn", "error", "fatal", "log"] as const;
-
 /** How `child()` passes the parent to the constructor. */
 const PARENT = Symbol("parent");
 
@@ -668,7 +667,8 @@ class Core {
   #nested = 0;
   /** Failures that have been reported; each kind is reported once. */
   readonly #failed = new Set<ErrorCode>();
-  /** Waits for room, then logs how many events were dropped. */
+  /** What was dropped because the queue was full; and what waits for room, then logs that. */
+  #gap: Loss | undefined;
   #gapNotice: Promise<void> | undefined;
   #closing: Promise<Stats> | undefined;
   #exitFlushes = 0;
@@ -809,13 +809,12 @@ class Core {
     }
     // A getter may have closed the logger.
     if (!queue.takes(origin === "notice") && !this.#isPastExit) this.dropClosed(timestamp);
-    else if (typeof fit === "string") queue.offer(level, timestamp, fit);
-    else if ("texts" in fit) queue.offerAll(level, timestamp, fit.texts);
-    else if ("count" in fit) queue.refuse(fit.count, timestamp);
+    else if (typeof fit === "string") queue.offer(level, timestamp, fit) || this.#refuse(1, timestamp);
+    else if ("texts" in fit) queue.offerAll(level, timestamp, fit.texts) || this.#refuse(fit.texts.length, timestamp);
+    else if ("count" in fit) this.#refuse(fit.count, timestamp);
     else this.#dropOversize(origin, timestamp, fit);
     if (this.#isPastExit) this.exit(STDERR_MS);
     if (level === "fatal" && !this.#isLeaving) queue.sendSoon();
-    if (queue.hasGap) this.#gapNotice ??= this.#tellGap();
   }
 
   /** The event as text; in JSON as an object that is not stringified yet. */
@@ -881,12 +880,20 @@ class Core {
     this.reporter.loss("oversize", [{ timestamp, message: text }]);
   }
 
+  /** Drops events because the queue is full. */
+  #refuse(count: number, timestamp: number): void {
+    this.queue.drop("queueFull", count, timestamp);
+    this.#gap = joined(this.#gap, { reason: "queueFull", count, events: [], from: timestamp, to: timestamp });
+    this.#gapNotice ??= this.#tellGap();
+  }
+
   /** Logs one WARN event that says how many events the log stream is missing. */
   async #tellGap(): Promise<void> {
     await this.queue.room(0);
+    const gap = this.#gap as Loss;
+    this.#gap = undefined;
     this.#gapNotice = undefined;
-    const gap = this.queue.takeGap();
-    if (gap === undefined || !this.queue.takes(true)) return;
+    if (!this.queue.takes(true)) return;
     const [from, to] = [new Date(gap.from).toISOString(), new Date(gap.to).toISOString()];
     const message = `${counted(gap.count)} dropped because the queue was full, from ${from} to ${to}`;
     this.take("notice", "warn", Date.now(), message, [{ dropped: gap.count, reason: gap.reason, from, to }]);
@@ -1649,8 +1656,6 @@ class Queue {
   readonly #counts = { delivered: 0, pending: 0 };
   readonly #rejected: Stats["rejectedReasons"] = { tooOld: 0, tooNew: 0, expired: 0, invalid: 0 };
   readonly #dropped: Stats["droppedReasons"] = { oversize: 0, queueFull: 0, closed: 0, unsent: 0 };
-  /** What was dropped because the queue was full, until a notice in the log stream says so. */
-  #gap: Loss | undefined;
   /** Ordered by `need`, because that only grows. */
   readonly #flushes = new Set<Waiter>();
   readonly #waitingForRoom: Waiter[] = [];
@@ -1693,18 +1698,20 @@ class Queue {
     return share * this.#settings.maxQueueBytes - this.#pendingBytes;
   }
 
-  /** Accepts an event, if there is room for it. */
-  offer(level: Level, timestamp: number, text: string): void {
+  /** Accepts an event, if there is room for it. Returns whether there was. */
+  offer(level: Level, timestamp: number, text: string): boolean {
     const textBytes = this.#encode(text);
-    if (textBytes + LIMITS.eventOverheadBytes > this.roomBytes(level)) this.refuse(1, timestamp);
-    else this.#append(timestamp, textBytes);
+    if (textBytes + LIMITS.eventOverheadBytes > this.roomBytes(level)) return false;
+    this.#append(timestamp, textBytes);
+    return true;
   }
 
   /** Accepts the parts of an event, all or none. */
-  offerAll(level: Level, timestamp: number, texts: readonly string[]): void {
+  offerAll(level: Level, timestamp: number, texts: readonly string[]): boolean {
     const bytes = sum(texts.map((text) => Buffer.byteLength(text) + LIMITS.eventOverheadBytes));
-    if (bytes > this.roomBytes(level)) this.refuse(texts.length, timestamp);
-    else for (const text of texts) this.#append(timestamp, this.#encode(text));
+    if (bytes > this.roomBytes(level)) return false;
+    for (const text of texts) this.#append(timestamp, this.#encode(text));
+    return true;
   }
 
   /** Encodes a text into `#encoded`. Returns its size in bytes. */
@@ -1712,12 +1719,6 @@ class Queue {
     // No character takes more than three bytes.
     if (3 * text.length > this.#encoded.length) this.#encoded = Buffer.allocUnsafeSlow(3 * text.length);
     return this.#encoded.write(text);
-  }
-
-  /** Drops events because the queue is full. */
-  refuse(count: number, timestamp: number): void {
-    this.drop("queueFull", count, timestamp);
-    this.#gap = joined(this.#gap, { reason: "queueFull", count, events: [], from: timestamp, to: timestamp });
   }
 
   /** Counts events that are not accepted. */
@@ -1729,16 +1730,6 @@ class Queue {
 
   countPrinted(): void {
     this.#counts.delivered++;
-  }
-
-  get hasGap(): boolean {
-    return this.#gap !== undefined;
-  }
-
-  takeGap(): Loss | undefined {
-    const gap = this.#gap;
-    this.#gap = undefined;
-    return gap;
   }
 
   /** Sends what is waiting as soon as possible. */

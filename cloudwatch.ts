@@ -1533,7 +1533,13 @@ function escapeQuotes(text: Buffer, textBytes: number, page: Buffer, at: number)
   return end;
 }
 
-/** Some events of a page; `to` is exclusive. */
+/** An accepted event; or where the next one will be. */
+interface Entry {
+  page: Page;
+  index: number;
+}
+
+/** Events that lie one after the other in a page; `to` is exclusive. */
 interface Range {
   page: Page;
   from: number;
@@ -1544,53 +1550,36 @@ interface Range {
 interface Batch {
   stream: LogStream;
   /** Where it was cut from, and how many events had been accepted before its first. */
-  start: Cursor;
+  start: Entry;
   firstNumber: number;
   /** Ended by a limit: nothing can be added to it. */
   isFull: boolean;
   isSent: boolean;
   /** By time; events of one millisecond in the order they came. */
-  ranges: readonly Range[];
-  count: number;
+  events: Entry[];
   /** As the service counts. */
   sizeBytes: number;
-  firstMs: number;
-  lastMs: number;
   progress: Progress;
 }
 
-function batchOf(ranges: Range[], origin: Pick<Batch, "stream" | "start" | "firstNumber" | "isFull">): Batch {
-  let [count, sizeBytes, firstMs, lastMs, isSorted] = [0, 0, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, true];
-  for (const { page, from, to } of ranges) {
-    count += to - from;
-    for (let index = from; index < to; index++) {
-      const time = page.times[index] as number;
-      isSorted &&= time >= lastMs;
-      firstMs = Math.min(firstMs, time);
-      lastMs = Math.max(lastMs, time);
-      sizeBytes += page.sizes[index] as number;
-    }
-  }
-  if (!isSorted) {
-    const single = ({ page, from, to }: Range) =>
-      Array.from({ length: to - from }, (_, index) => ({ page, from: from + index, to: from + index + 1 }));
-    ranges = ranges.flatMap(single).sort((a, b) => (a.page.times[a.from] as number) - (b.page.times[b.from] as number));
-  }
+const timestampOf = ({ page, index }: Entry) => page.times[index] as number;
+
+function batchOf(events: Entry[], origin: Pick<Batch, "stream" | "start" | "firstNumber" | "isFull">): Batch {
+  events.sort((a, b) => timestampOf(a) - timestampOf(b));
   const { stream, start, firstNumber, isFull } = origin;
+  const sizeBytes = sum(events.map(({ page, index }) => page.sizes[index] as number));
   const progress: Progress = { failures: 0, repairs: 0, wasPut: false, mayZip: true, wakes: 0 };
-  return { stream, start, firstNumber, isFull, isSent: false, ranges, count, sizeBytes, firstMs, lastMs, progress };
+  return { stream, start, firstNumber, isFull, isSent: false, events, sizeBytes, progress };
 }
 
-/** The events number `first` to `end` (exclusive) of several ranges. */
-function partOf(ranges: readonly Range[], first: number, end: number): Range[] {
-  const part: Range[] = [];
-  let number = 0;
-  for (const { page, from, to } of ranges) {
-    const range = { page, from: from + Math.max(0, first - number), to: Math.min(to, from + end - number) };
-    if (range.from < range.to) part.push(range);
-    number += to - from;
+function rangesOf(events: readonly Entry[]): Range[] {
+  const ranges: Range[] = [];
+  for (const { page, index } of events) {
+    const range = ranges[ranges.length - 1];
+    if (range?.page === page && range.to === index) range.to++;
+    else ranges.push({ page, from: index, to: index + 1 });
   }
-  return part;
+  return ranges;
 }
 
 /** The elements of `logEvents`. */
@@ -1610,13 +1599,9 @@ function eventsOf(ranges: readonly Range[]): LogEvent[] {
  * of one batch, which share its number, go one after the other, too.
  */
 function overlap(a: Batch, b: Batch): boolean {
-  return a.firstNumber === b.firstNumber || (a.stream === b.stream && a.firstMs <= b.lastMs && b.firstMs <= a.lastMs);
-}
-
-/** Position of an event that is waiting, or of the next one to come. */
-interface Cursor {
-  page: Page;
-  index: number;
+  const isBefore = ({ events }: Batch, later: Batch) =>
+    timestampOf(events[events.length - 1] as Entry) < timestampOf(later.events[0] as Entry);
+  return a.firstNumber === b.firstNumber || (a.stream === b.stream && !isBefore(a, b) && !isBefore(b, a));
 }
 
 /** Waits until `need` events have an outcome, or until there is room for `need` bytes. */
@@ -1637,7 +1622,7 @@ class Queue {
   #recoveryTimer: Stop | undefined;
   /** The last page, and the first event that is in no batch yet. */
   #tail: Page | undefined;
-  #cursor: Cursor | undefined;
+  #cursor: Entry | undefined;
   #waitingEvents = 0;
   #waitingBytes = 0;
   /** Batches without an outcome, in the order of their events: those in flight, and those that wait for one of them. */
@@ -1783,7 +1768,7 @@ class Queue {
     this.#recoveryTimer?.();
     const cause = this.#sender.stop();
     this.#sealTail();
-    const ranges = this.#batches.splice(0).flatMap((batch) => batch.ranges);
+    const ranges = this.#batches.splice(0).flatMap(({ events }) => rangesOf(events));
     let from = this.#cursor?.index ?? 0;
     for (let page = this.#cursor?.page; page !== undefined; page = page.next, from = 0)
       ranges.push({ page, from, to: page.count });
@@ -1898,41 +1883,31 @@ class Queue {
     const { maxBatchEvents, maxBatchBytes } = this.#settings;
     const { streams } = this.#sender;
     const firstNumber = this.#accepted - this.#waitingEvents;
-    const ranges: Range[] = [];
+    const events: Entry[] = [];
     let stream: LogStream | undefined;
-    let [count, bytes, firstMs, lastMs] = [0, 0, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
-    /** Where the events of the newest millisecond begin, as long as the events are in order. */
-    let [mark, isSorted, isFull] = [0, true, false];
-    let { page, index } = this.#cursor as Cursor;
-    for (; count < this.#waitingEvents; count++) {
+    let [bytes, firstMs, lastMs, isFull] = [0, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, false];
+    let { page, index } = this.#cursor as Entry;
+    for (; events.length < this.#waitingEvents; events.push({ page, index: index++ })) {
       if (index === page.count) [page, index] = [page.next as Page, 0];
       const time = page.times[index] as number;
       const own = streams.at(page.stream, time);
       bytes += page.sizes[index] as number;
-      const spanMs = Math.max(lastMs, time) - Math.min(firstMs, time);
-      const isOver = count === maxBatchEvents || bytes > maxBatchBytes || spanMs >= LIMITS.maxBatchSpanMs;
-      isFull = count > 0 && (isOver || own !== stream);
-      if (isFull) {
-        // Events of one millisecond travel together: those of the newest one stay for the next batch.
-        if (isSorted && time === lastMs && own === stream && mark > 0) count = mark;
-        break;
-      }
-      stream = own;
-      if (time !== lastMs) mark = count;
-      isSorted &&= time >= lastMs;
       firstMs = Math.min(firstMs, time);
       lastMs = Math.max(lastMs, time);
-      const range = ranges[ranges.length - 1];
-      if (range?.page === page) range.to = ++index;
-      else ranges.push({ page, from: index, to: ++index });
+      const spanMs = lastMs - firstMs;
+      const isOver = events.length === maxBatchEvents || bytes > maxBatchBytes || spanMs >= LIMITS.maxBatchSpanMs;
+      isFull = events.length > 0 && (isOver || own !== stream);
+      if (isFull) break;
+      stream = own;
     }
-    const taken = partOf(ranges, 0, count);
-    const [first, end] = [taken[0] as Range, taken[taken.length - 1] as Range];
-    const start = { page: first.page, index: first.from };
-    this.#cursor = { page: end.page, index: end.to };
-    const batch = batchOf(taken, { stream: stream as LogStream, start, firstNumber, isFull });
+    let count = events.length;
+    // Events of one millisecond travel together: those of the newest one stay for the next batch.
+    while (isFull && count > 0 && timestampOf(events[count - 1] as Entry) === timestampOf({ page, index })) count--;
+    [this.#cursor = { page, index }] = events.splice(count || events.length);
+    const [start] = events as [Entry];
+    const batch = batchOf(events, { stream: stream as LogStream, start, firstNumber, isFull });
     this.#batches.push(batch);
-    this.#waitingEvents -= count;
+    this.#waitingEvents -= events.length;
     this.#waitingBytes -= batch.sizeBytes;
     if (this.#waitingEvents > 0) this.#sendIn(this.#sender.fillMs());
   }
@@ -1940,11 +1915,11 @@ class Queue {
   /** Cuts a throttled batch again, together with what was logged since: fewer requests are what helps. */
   #recut(batch: Batch): Batch {
     // Nothing can be added to a full batch, or once later events are in a batch of their own.
-    const isLast = batch.firstNumber + batch.count === this.#accepted - this.#waitingEvents;
+    const isLast = batch.firstNumber + batch.events.length === this.#accepted - this.#waitingEvents;
     if (batch.isFull || !isLast || this.#batches.length > 1) return batch;
     this.#batches.length = 0;
     this.#cursor = batch.start;
-    this.#waitingEvents += batch.count;
+    this.#waitingEvents += batch.events.length;
     this.#waitingBytes += batch.sizeBytes;
     this.#cut();
     const [grown] = this.#batches as [Batch];
@@ -1974,30 +1949,31 @@ class Queue {
 
   /** Halves a refused batch until the culprit is alone; the other events are delivered. */
   #halve(batch: Batch, cause: Error): void {
-    const { ranges, count } = batch;
-    const middle = count >> 1;
+    const { events } = batch;
+    const middle = events.length >> 1;
     if (middle === 0) {
       this.#settle(batch, [{ reason: "invalid", from: 0, to: 1 }], cause);
       return;
     }
-    const halves = [partOf(ranges, 0, middle), partOf(ranges, middle, count)].map((half) => batchOf(half, batch));
+    const halves = [events.slice(0, middle), events.slice(middle)].map((half) => batchOf(half, batch));
     this.#batches.splice(this.#batches.indexOf(batch), 1, ...halves);
     this.#pump();
   }
 
   /** Counts the events of a batch as delivered, except those that were rejected. */
   #settle(batch: Batch, rejected: Rejection[], cause?: Error): void {
-    const { ranges, count, sizeBytes } = batch;
+    const { events, sizeBytes } = batch;
     this.#batches.splice(this.#batches.indexOf(batch), 1);
-    this.#counts.pending -= count;
+    this.#counts.pending -= events.length;
     this.#pendingBytes -= sizeBytes;
-    this.#counts.delivered += count;
+    this.#counts.delivered += events.length;
     for (const { reason, from, to } of rejected) {
       this.#counts.delivered -= to - from;
       this.#rejected[reason] += to - from;
-      this.#reporter.loss(reason, eventsOf(partOf(ranges, from, to)), cause);
+      this.#reporter.loss(reason, eventsOf(rangesOf(events.slice(from, to))), cause);
     }
-    for (const { page, from, to } of ranges) page.left -= to - from;
+    for (const { page } of events) page.left--;
+    const ranges = rangesOf(events);
     for (const page of new Set(ranges.map((range) => range.page))) {
       this.#spool?.settle(page, ranges);
       if (page.left === 0) this.#release(page);
@@ -2319,7 +2295,7 @@ class Sender {
 
   /** One try to store a batch. */
   async send(batch: Batch): Promise<Outcome> {
-    const { stream, progress, count, sizeBytes } = batch;
+    const { stream, progress, events, sizeBytes } = batch;
     progress.wakes = this.#wakes;
     progress.token ??= { value: stream.token };
     const zip = progress.mayZip && this.#gzipRefusals < MAX_GZIP_REFUSALS && sizeBytes >= GZIP_MIN_BYTES;
@@ -2332,7 +2308,7 @@ class Sender {
       this.#trouble = undefined;
       if (zip) this.#gzipRefusals = 0;
       else if (!progress.mayZip) this.#gzipRefusals++;
-      return { kind: "stored", rejected: attempt(() => this.#rejectedOf(answer, count), []) };
+      return { kind: "stored", rejected: attempt(() => this.#rejectedOf(answer, events.length), []) };
     } catch (error) {
       return await this.#failed(batch, zip, error);
     }
@@ -2441,8 +2417,9 @@ class Sender {
 
   #command(sdk: typeof Sdk, batch: Batch, zip: boolean, wire: { body?: Buffer }): object {
     const { entity, client } = this.#settings;
-    const { stream, progress } = batch;
+    const { stream, progress, events } = batch;
     const logStreamName = stream.name;
+    const ranges = rangesOf(events);
     const sequenceToken = progress.token?.value;
     const input = {
       logGroupName: this.#logGroupName,
@@ -2452,7 +2429,7 @@ class Sender {
     };
     // A client that is not the SDK's, such as a test double, finds the events here.
     const isRead = client !== undefined || this.#isPlain;
-    const command = new sdk.PutLogEventsCommand({ ...input, logEvents: isRead ? eventsOf(batch.ranges) : [] });
+    const command = new sdk.PutLogEventsCommand({ ...input, logEvents: isRead ? eventsOf(ranges) : [] });
     if (this.#isPlain) return command;
     // The SDK serializes a request without events; they are put into its body before it is signed. Its own walk over
     // 10,000 events, and stringifying them once more, would cost more than everything else on the way to AWS.
@@ -2468,7 +2445,7 @@ class Sender {
         this.#isPlain = at < NO_EVENTS.length;
         if (this.#isPlain)
           throw new Error("The SDK serializes in an unknown way; its own serializer is used from now on");
-        const pieces = [empty.subarray(0, at), ...bytesOf(batch.ranges), empty.subarray(at)];
+        const pieces = [empty.subarray(0, at), ...bytesOf(ranges), empty.subarray(at)];
         const length = sum(pieces.map((piece) => piece.length));
         const spare = this.#bodies.pop();
         wire.body = spare !== undefined && spare.length >= length ? spare : Buffer.allocUnsafeSlow(1.1 * length);

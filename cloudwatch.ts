@@ -1822,18 +1822,15 @@ class Queue {
     const text = this.#encoded;
     const tail = this.#tail;
     if (tail?.isOpen && tail.write(timestamp, head, text, textBytes)) return tail;
-    const stream = this.#sender.streams.own;
-    // Twice the size is enough for JSON; six times for anything.
-    for (const times of [2, 6]) {
-      const needBytes = times * textBytes + MAX_AROUND_BYTES;
-      const spare = needBytes <= PAGE_BYTES ? this.#spare.pop() : undefined;
-      const page = spare ?? new Page(stream, Buffer.allocUnsafeSlow(Math.max(PAGE_BYTES, needBytes)));
-      page.stream = stream;
-      if (!page.write(timestamp, head, text, textBytes)) continue;
-      this.#link(page);
-      return page;
-    }
-    throw TOO_LARGE;
+    const { own } = this.#sender.streams;
+    // JSON writes a character as six bytes at most.
+    const needBytes = 6 * textBytes + MAX_AROUND_BYTES;
+    const spare = needBytes <= PAGE_BYTES ? this.#spare.pop() : undefined;
+    const page = spare ?? new Page(own, Buffer.allocUnsafeSlow(Math.max(PAGE_BYTES, needBytes)));
+    page.stream = own;
+    page.write(timestamp, head, text, textBytes);
+    this.#link(page);
+    return page;
   }
 
   #link(page: Page): void {

@@ -2178,18 +2178,6 @@ class LogStreams {
   }
 }
 
-/** Thrown where a log stream or log group could not be created. */
-class CreationTrouble {
-  readonly error: unknown;
-  readonly verdict: Verdict;
-
-  constructor(error: unknown) {
-    this.error = error;
-    // No event is at fault here: what AWS refuses is a setting.
-    this.verdict = isPassing(error) ? verdictOf(error) : "configuration";
-  }
-}
-
 const NO_EVENTS = '"logEvents":[]';
 
 /** A client's answer. A test double may leave out anything. */
@@ -2296,8 +2284,9 @@ class Sender {
     progress.wakes = this.#wakes;
     progress.token ??= { value: stream.token };
     const zip = progress.mayZip && this.#gzipRefusals < MAX_GZIP_REFUSALS && sizeBytes >= GZIP_MIN_BYTES;
+    const failed = stream.isFresh ? await this.#create(batch) : undefined;
+    if (failed !== undefined) return failed;
     try {
-      if (stream.isFresh) await this.#create(stream);
       this.requests++;
       if (progress.wasPut) this.retries++;
       progress.wasPut = true;
@@ -2312,11 +2301,8 @@ class Sender {
   }
 
   /** Repairs what can be repaired, and decides how to go on. */
-  async #failed(batch: Batch, zip: boolean, thrown: unknown): Promise<Outcome> {
+  async #failed(batch: Batch, zip: boolean, error: unknown, verdict = verdictOf(error)): Promise<Outcome> {
     const { stream, progress } = batch;
-    const trouble = attempt(() => (thrown instanceof CreationTrouble ? thrown : undefined), undefined);
-    const isCreation = trouble !== undefined;
-    const { error, verdict } = trouble ?? { error: thrown, verdict: verdictOf(thrown) };
     const { status, code, isClockCorrected, expectedSequenceToken } = anyError(error);
     if (status > 0) this.#hasAnswered = true;
     if (verdict === "token" || verdict === "accepted") {
@@ -2326,18 +2312,15 @@ class Sender {
     }
     if (verdict === "accepted") return { kind: "stored", rejected: [] };
     // Endpoints refuse gzip with all sorts of errors. If the batch gets through without it, that was the reason.
-    const isZipRefused = zip && !isCreation && (verdict === "invalid" || status === 415);
+    const isZipRefused = zip && (verdict === "invalid" || status === 415);
     if (isZipRefused) this.#gzipRefusals = MAX_GZIP_REFUSALS - 1;
     else if (verdict === "invalid") return { kind: "invalid", cause: this.#clean(error) };
     if (isZipRefused || (zip && status >= 500)) progress.mayZip = false;
     let isRepaired = verdict === "token" || isZipRefused || isClockCorrected;
     if (verdict === "missing" && !this.#isStopped) {
-      try {
-        await this.#create(stream);
-        isRepaired = true;
-      } catch (failure) {
-        return await this.#failed(batch, false, failure);
-      }
+      const failed = await this.#create(batch);
+      if (failed !== undefined) return failed;
+      isRepaired = true;
     }
     if (isRepaired && progress.repairs++ < MAX_REPAIRS) return { kind: "again", verdict: undefined };
     // An endpoint that has never answered and refuses connections is probably wrong.
@@ -2478,14 +2461,18 @@ class Sender {
     return ranges.filter(({ from, to }) => from < to);
   }
 
-  async #create(stream: LogStream): Promise<void> {
+  /** Creates the log stream of a batch. Returns the outcome of the try where that fails. */
+  async #create(batch: Batch): Promise<Outcome | undefined> {
+    const { stream } = batch;
     stream.creation ??= this.#createStream(stream, this.#settings.createLogGroup).finally(() => {
       stream.creation = undefined;
     });
     try {
       await stream.creation;
+      return undefined;
     } catch (error) {
-      throw new CreationTrouble(error);
+      // No event is at fault here: what AWS refuses is a setting.
+      return await this.#failed(batch, false, error, isPassing(error) ? verdictOf(error) : "configuration");
     }
   }
 

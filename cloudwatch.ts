@@ -2350,18 +2350,16 @@ class Sender {
       this.#paceMs = 1.5 * this.#pace();
       this.#throttledAtMs = Date.now();
     }
-    let isWoken = this.#wakes !== progress.wakes || (isThrottled && isAwaited);
-    for (let endsAt = Date.now() + ms; ; ) {
-      if (isWoken) {
-        // If all loggers that flush at one moment went on at once, they would be throttled again.
-        endsAt = Math.min(endsAt, Date.now() + (isThrottled ? THROTTLED_FLUSH_MS * (1 + Math.random()) : 0));
-        ms = Math.min(ms, endsAt - Date.now());
-      }
-      if (ms <= 0) progress.failures = 0;
-      if (ms <= 0 || this.#isStopped) return;
-      isWoken = await this.#sleep(ms);
-      if (!isWoken) return;
+    const endsAt = Date.now() + ms;
+    const isWoken = this.#wakes !== progress.wakes || (isThrottled && isAwaited) || (await this.#sleep(ms));
+    if (!isWoken || this.#isStopped) return;
+    if (!isThrottled) {
+      progress.failures = 0;
+      return;
     }
+    // If all loggers that flush at one moment went on at once, they would be throttled again.
+    const restMs = Math.min(endsAt - Date.now(), THROTTLED_FLUSH_MS * (1 + Math.random()));
+    await new Promise<void>((resolve) => startTimer(resolve, restMs));
   }
 
   /** Resolves with false after `ms`, with true when woken. */

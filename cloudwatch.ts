@@ -1739,7 +1739,7 @@ class Queue {
     this.sendSoon();
     this.#notify();
     // What files of the spool are left would be sent again. At the end, a retention policy is waited for as well.
-    const all = done.then(() => Promise.all([this.#spool?.removal, isEnding ? this.#sender.chores() : undefined]));
+    const all = done.then(() => Promise.all([this.#spool?.removal, isEnding ? this.#sender.chores : undefined]));
     await Promise.race([all, passed, ...hopeless]);
     this.#flushes.delete(waiter);
     if (--this.#flushing > 0) return;
@@ -2188,6 +2188,8 @@ class Sender {
   readonly streams: LogStreams;
   requests = 0;
   retries = 0;
+  /** Resolves when no retention policy is being set any more. */
+  chores: Promise<unknown> = Promise.resolve();
   /** The endpoint asks for sequence tokens: each request needs the token from the answer before. */
   hasTokens = false;
   readonly #logGroupName: string;
@@ -2208,8 +2210,6 @@ class Sender {
   #gzipRefusals: number;
   /** Buffers of answered requests for reuse: large garbage is expensive. */
   readonly #bodies: Buffer[] = [];
-  /** Retention policies being set. */
-  readonly #chores = new Set<Promise<void>>();
   /** Ends each pause that is under way; and how often `wake()` was called. */
   readonly #pauses = new Set<() => void>();
   #wakes = 0;
@@ -2249,11 +2249,6 @@ class Sender {
     // Only once a batch has got through.
     const passed = this.#trouble === undefined ? Math.max(0, Date.now() - this.#throttledAtMs) / PACE_RECOVERY_MS : 0;
     return Math.min(PACE_MAX_MS, Math.max(this.#settings.flushIntervalMs, this.#paceMs * (1 - passed)));
-  }
-
-  /** Resolves when no retention policy is being set any more. */
-  async chores(): Promise<void> {
-    await Promise.all(this.#chores);
   }
 
   /** Resolves when a try that begins after the next `wake()` fails, and waiting will not help. */
@@ -2511,9 +2506,7 @@ class Sender {
       this.#report("ERR_LOG_GROUP", `The tags of log group ${logGroupName} were refused`, error);
       return;
     }
-    if (retentionInDays === undefined) return;
-    const chore = this.#retain(retentionInDays).finally(() => this.#chores.delete(chore));
-    this.#chores.add(chore);
+    if (retentionInDays !== undefined) this.chores = Promise.all([this.chores, this.#retain(retentionInDays)]);
   }
 
   /** Sets the retention policy, without holding up delivery. */

@@ -2208,8 +2208,6 @@ class Sender {
   #hasAnswered = false;
   /** Batches in a row that got through only without gzip. */
   #gzipRefusals: number;
-  /** Buffers of answered requests for reuse: large garbage is expensive. */
-  readonly #bodies: Buffer[] = [];
   /** Ends each pause that is under way; and how often `wake()` was called. */
   readonly #pauses = new Set<() => void>();
   #wakes = 0;
@@ -2373,22 +2371,19 @@ class Sender {
 
   async #put(batch: Batch, zip: boolean): Promise<PutAnswer> {
     const { stream } = batch;
-    const wire: { body?: Buffer } = {};
+    const sdkRequest = { isBuilt: false };
     const hasTokens = this.hasTokens;
-    const given = await this.#request((sdk) => this.#command(sdk, batch, zip, wire));
+    const given = await this.#request((sdk) => this.#command(sdk, batch, zip, sdkRequest));
     const answer: PutAnswer = isObject(given) ? attempt(() => ({ ...given }), {}) : {};
-    if (wire.body !== undefined && answer.$metadata?.requestId === undefined && answer.nextSequenceToken === undefined)
+    if (sdkRequest.isBuilt && answer.$metadata?.requestId === undefined && answer.nextSequenceToken === undefined)
       throw new Error("The endpoint's answer is not one of CloudWatch Logs");
-    // A client of the program's own may keep the body.
-    const isOurs = this.#settings.client === undefined;
-    if (isOurs && wire.body !== undefined && wire.body.length > PAGE_BYTES) this.#bodies.push(wire.body);
     this.#hasAnswered = true;
     // A request from before tokens were asked for has no say.
     if (hasTokens) stream.token = answer.nextSequenceToken;
     return answer;
   }
 
-  #command(sdk: typeof Sdk, batch: Batch, zip: boolean, wire: { body?: Buffer }): object {
+  #command(sdk: typeof Sdk, batch: Batch, zip: boolean, sdkRequest: { isBuilt: boolean }): object {
     const { entity, client } = this.#settings;
     const { stream, progress, events } = batch;
     const logStreamName = stream.name;
@@ -2418,15 +2413,10 @@ class Sender {
         this.#isPlain = at < NO_EVENTS.length;
         if (this.#isPlain)
           throw new Error("The SDK serializes in an unknown way; its own serializer is used from now on");
-        const pieces = [empty.subarray(0, at), ...bytesOf(ranges), empty.subarray(at)];
-        const length = sum(pieces.map((piece) => piece.length));
-        const spare = this.#bodies.pop();
-        wire.body = spare !== undefined && spare.length >= length ? spare : Buffer.allocUnsafeSlow(1.1 * length);
-        let end = 0;
-        for (const piece of pieces) end += piece.copy(wire.body, end);
-        const whole = wire.body.subarray(0, length);
+        sdkRequest.isBuilt = true;
+        const whole = Buffer.concat([empty.subarray(0, at), ...bytesOf(ranges), empty.subarray(at)]);
         const zipped = zip ? await gzip(whole) : whole;
-        request.body = zipped.length < length ? zipped : whole;
+        request.body = zipped.length < whole.length ? zipped : whole;
         if (request.body !== whole) request.headers["content-encoding"] = "gzip";
         request.headers["content-length"] = String(request.body.length);
         return next(args);

@@ -1552,8 +1552,6 @@ interface Batch {
   /** Where it was cut from, and how many events had been accepted before its first. */
   start: Entry;
   firstNumber: number;
-  /** Ended by a limit: nothing can be added to it. */
-  isFull: boolean;
   isSent: boolean;
   /** By time; events of one millisecond in the order they came. */
   events: Entry[];
@@ -1564,12 +1562,12 @@ interface Batch {
 
 const timestampOf = ({ page, index }: Entry) => page.times[index] as number;
 
-function batchOf(events: Entry[], origin: Pick<Batch, "stream" | "start" | "firstNumber" | "isFull">): Batch {
+function batchOf(events: Entry[], origin: Pick<Batch, "stream" | "start" | "firstNumber">): Batch {
   events.sort((a, b) => timestampOf(a) - timestampOf(b));
-  const { stream, start, firstNumber, isFull } = origin;
+  const { stream, start, firstNumber } = origin;
   const sizeBytes = sum(events.map(({ page, index }) => page.sizes[index] as number));
   const progress: Progress = { failures: 0, repairs: 0, wasPut: false, mayZip: true, wakes: 0 };
-  return { stream, start, firstNumber, isFull, isSent: false, events, sizeBytes, progress };
+  return { stream, start, firstNumber, isSent: false, events, sizeBytes, progress };
 }
 
 function rangesOf(events: readonly Entry[]): Range[] {
@@ -1902,7 +1900,7 @@ class Queue {
     while (isFull && count > 0 && timestampOf(events[count - 1] as Entry) === timestampOf({ page, index })) count--;
     [this.#cursor = { page, index }] = events.splice(count || events.length);
     const [start] = events as [Entry];
-    const batch = batchOf(events, { stream: stream as LogStream, start, firstNumber, isFull });
+    const batch = batchOf(events, { stream: stream as LogStream, start, firstNumber });
     this.#batches.push(batch);
     this.#waitingEvents -= events.length;
     this.#waitingBytes -= batch.sizeBytes;
@@ -1911,9 +1909,9 @@ class Queue {
 
   /** Cuts a throttled batch again, together with what was logged since: fewer requests are what helps. */
   #recut(batch: Batch): Batch {
-    // Nothing can be added to a full batch, or once later events are in a batch of their own.
+    // Nothing can be added once later events are in a batch of their own.
     const isLast = batch.firstNumber + batch.events.length === this.#accepted - this.#waitingEvents;
-    if (batch.isFull || !isLast || this.#batches.length > 1) return batch;
+    if (!isLast || this.#batches.length > 1) return batch;
     this.#batches.length = 0;
     this.#cursor = batch.start;
     this.#waitingEvents += batch.events.length;

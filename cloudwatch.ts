@@ -1581,15 +1581,13 @@ function rangesOf(events: readonly Entry[]): Range[] {
 }
 
 /** The elements of `logEvents`. */
-function bytesOf(ranges: readonly Range[]): Buffer[] {
-  const pieces = ranges.map(({ page, from, to }) => page.slice(from, to));
-  const last = pieces.pop();
-  return last === undefined ? [] : [...pieces, last.subarray(0, -SEPARATOR.length)];
+function bytesOf(ranges: readonly Range[]): Buffer {
+  return Buffer.concat(ranges.map(({ page, from, to }) => page.slice(from, to))).subarray(0, -SEPARATOR.length);
 }
 
 /** The events, parsed again. */
 function eventsOf(ranges: readonly Range[]): LogEvent[] {
-  return JSON.parse(`[${Buffer.concat(bytesOf(ranges)).toString()}]`) as LogEvent[];
+  return JSON.parse(`[${bytesOf(ranges).toString()}]`) as LogEvent[];
 }
 
 /**
@@ -2412,7 +2410,7 @@ class Sender {
         if (this.#isPlain)
           throw new Error("The SDK serializes in an unknown way; its own serializer is used from now on");
         sdkRequest.isBuilt = true;
-        const whole = Buffer.concat([empty.subarray(0, at), ...bytesOf(ranges), empty.subarray(at)]);
+        const whole = Buffer.concat([empty.subarray(0, at), bytesOf(ranges), empty.subarray(at)]);
         const zipped = zip ? await gzip(whole) : whole;
         request.body = zipped.length < whole.length ? zipped : whole;
         if (request.body !== whole) request.headers["content-encoding"] = "gzip";

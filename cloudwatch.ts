@@ -1443,7 +1443,8 @@ const SEPARATOR = ",\n";
 const TAIL = Buffer.from(`"}${SEPARATOR}`);
 /** Precedes each event. */
 const headOf = (timestamp: number) => Buffer.from(`{"timestamp":${timestamp},"message":"`);
-const MAX_AROUND_BYTES = headOf(-8.64e15).length + TAIL.length;
+/** What an event may take: JSON writes a character as six bytes at most. */
+const roomFor = (textBytes: number) => headOf(-8.64e15).length + 6 * textBytes + TAIL.length;
 
 /** A piece of the queue: events in the order of their calls, already written as elements of `logEvents`. */
 class Page {
@@ -1492,17 +1493,12 @@ class Page {
       end = start - 1 + escaped.copy(bytes, start - 1) - 1;
     }
     for (const byte of TAIL) bytes[end++] = byte;
-    this.add(timestamp, end, textBytes + LIMITS.eventOverheadBytes);
-    return true;
-  }
-
-  /** Counts an event whose bytes are written. */
-  add(timestamp: number, end: number, sizeBytes: number): void {
     this.times[this.count] = timestamp;
     this.ends[this.count] = end;
-    this.sizes[this.count] = sizeBytes;
+    this.sizes[this.count] = textBytes + LIMITS.eventOverheadBytes;
     this.count++;
     this.left++;
+    return true;
   }
 
   /** Closes the page. One that is mostly empty gives its memory back; of many tiny events, the numbers are made compact. */
@@ -1819,8 +1815,7 @@ class Queue {
     const tail = this.#tail;
     if (tail?.isOpen && tail.write(timestamp, head, text, textBytes)) return tail;
     const { own } = this.#sender.streams;
-    // JSON writes a character as six bytes at most.
-    const needBytes = 6 * textBytes + MAX_AROUND_BYTES;
+    const needBytes = roomFor(textBytes);
     const spare = needBytes <= PAGE_BYTES ? this.#spare.pop() : undefined;
     const page = spare ?? new Page(own, Buffer.allocUnsafeSlow(Math.max(PAGE_BYTES, needBytes)));
     page.stream = own;
@@ -2034,15 +2029,13 @@ class Queue {
 
 /** A page for recovered events. */
 function pageOf(stream: LogStream, events: readonly LogEvent[]): Page {
-  const elements = events.map((event) => Buffer.from(JSON.stringify(event) + SEPARATOR));
-  const page = new Page(stream, Buffer.concat(elements));
-  page.isOpen = false;
-  for (const [index, { timestamp, message }] of events.entries())
-    page.add(
-      timestamp,
-      page.startOf(index) + (elements[index] as Buffer).length,
-      Buffer.byteLength(message) + LIMITS.eventOverheadBytes,
-    );
+  const texts = events.map(({ message }) => Buffer.from(message));
+  const page = new Page(stream, Buffer.allocUnsafeSlow(sum(texts.map(({ length }) => roomFor(length)))));
+  for (const [index, text] of texts.entries()) {
+    const { timestamp } = events[index] as LogEvent;
+    page.write(timestamp, headOf(timestamp), text, text.length);
+  }
+  page.trim();
   return page;
 }
 

@@ -1902,9 +1902,9 @@ class Queue {
 
   /** Cuts a throttled batch again, together with what was logged since: fewer requests are what helps. */
   #recut(batch: Batch): Batch {
-    // Nothing can be added once later events are in a batch of their own.
+    // Nothing can be added once later events are in a batch of their own, or after close().
     const isLast = batch.firstNumber + batch.events.length === this.#accepted - this.#waitingEvents;
-    if (!isLast || this.#batches.length > 1) return batch;
+    if (!isLast || this.#batches.length !== 1) return batch;
     this.#batches.length = 0;
     this.#cursor = batch.start;
     this.#waitingEvents += batch.events.length;
@@ -1931,7 +1931,7 @@ class Queue {
       if (outcome.kind === "stored") return this.#settle(batch, outcome.rejected);
       if (outcome.kind === "invalid") return this.#halve(batch, outcome.cause);
       await this.#sender.pause(outcome.verdict, batch.progress, this.#flushing > 0);
-      if (outcome.verdict === "throttled" && (this.#state as string) !== "closed") batch = this.#recut(batch);
+      if (outcome.verdict === "throttled") batch = this.#recut(batch);
     }
   }
 

@@ -2116,10 +2116,8 @@ function anyError(thrown: unknown) {
   };
 }
 
-type AnyError = ReturnType<typeof anyError>;
-
 /** What the user can do about an error. */
-function advice({ name, code, message }: AnyError, logGroupName: string): string {
+function advice({ name, code, message }: ReturnType<typeof anyError>, logGroupName: string): string {
   if (name === "SdkNotLoaded") return "";
   if (/region/i.test(message)) return "set AWS_REGION or the option region; pass null to print instead. ";
   if (/AccessDenied/.test(name)) return "allow logs:PutLogEvents, logs:CreateLogStream and logs:CreateLogGroup. ";
@@ -2272,7 +2270,15 @@ class Sender {
       this.requests++;
       if (progress.wasPut) this.retries++;
       progress.wasPut = true;
-      const answer = await this.#put(batch, zip);
+      const sdkRequest = { isBuilt: false };
+      const hasTokens = this.hasTokens;
+      const given = await this.#request((sdk) => this.#command(sdk, batch, zip, sdkRequest));
+      const answer: PutAnswer = isObject(given) ? attempt(() => ({ ...given }), {}) : {};
+      if (sdkRequest.isBuilt && answer.$metadata?.requestId === undefined && answer.nextSequenceToken === undefined)
+        throw new Error("The endpoint's answer is not one of CloudWatch Logs");
+      this.#hasAnswered = true;
+      // A request from before tokens were asked for has no say.
+      if (hasTokens) stream.token = answer.nextSequenceToken;
       this.#trouble = undefined;
       if (zip) this.#gzipRefusals = 0;
       else if (!progress.mayZip) this.#gzipRefusals++;
@@ -2356,20 +2362,6 @@ class Sender {
       const stop = startTimer(() => end(false), ms);
       this.#pauses.add(wake);
     });
-  }
-
-  async #put(batch: Batch, zip: boolean): Promise<PutAnswer> {
-    const { stream } = batch;
-    const sdkRequest = { isBuilt: false };
-    const hasTokens = this.hasTokens;
-    const given = await this.#request((sdk) => this.#command(sdk, batch, zip, sdkRequest));
-    const answer: PutAnswer = isObject(given) ? attempt(() => ({ ...given }), {}) : {};
-    if (sdkRequest.isBuilt && answer.$metadata?.requestId === undefined && answer.nextSequenceToken === undefined)
-      throw new Error("The endpoint's answer is not one of CloudWatch Logs");
-    this.#hasAnswered = true;
-    // A request from before tokens were asked for has no say.
-    if (hasTokens) stream.token = answer.nextSequenceToken;
-    return answer;
   }
 
   #command(sdk: typeof Sdk, batch: Batch, zip: boolean, sdkRequest: { isBuilt: boolean }): object {

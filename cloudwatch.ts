@@ -1651,8 +1651,7 @@ class Queue {
   }
 
   get logStreamName(): string {
-    const { streams } = this.#sender;
-    return streams.at(streams.own, Date.now()).name;
+    return this.#sender.streamAt(this.#sender.stream, Date.now()).name;
   }
 
   stats(): Stats {
@@ -1814,11 +1813,11 @@ class Queue {
     const text = this.#encoded;
     const tail = this.#tail;
     if (tail?.isOpen && tail.write(timestamp, head, text, textBytes)) return tail;
-    const { own } = this.#sender.streams;
+    const { stream } = this.#sender;
     const needBytes = roomFor(textBytes);
     const spare = needBytes <= PAGE_BYTES ? this.#spare.pop() : undefined;
-    const page = spare ?? new Page(own, Buffer.allocUnsafeSlow(Math.max(PAGE_BYTES, needBytes)));
-    page.stream = own;
+    const page = spare ?? new Page(stream, Buffer.allocUnsafeSlow(Math.max(PAGE_BYTES, needBytes)));
+    page.stream = stream;
     page.write(timestamp, head, text, textBytes);
     this.#link(page);
     return page;
@@ -1869,7 +1868,6 @@ class Queue {
   /** Cuts the next batch: as many of the waiting events as the limits allow. */
   #cut(): void {
     const { maxBatchEvents, maxBatchBytes } = this.#settings;
-    const { streams } = this.#sender;
     const firstNumber = this.#accepted - this.#waitingEvents;
     const events: Entry[] = [];
     let stream: LogStream | undefined;
@@ -1878,7 +1876,7 @@ class Queue {
     for (; events.length < this.#waitingEvents; events.push({ page, index: index++ })) {
       if (index === page.count) [page, index] = [page.next as Page, 0];
       const time = page.times[index] as number;
-      const own = streams.at(page.stream, time);
+      const own = this.#sender.streamAt(page.stream, time);
       bytes += page.sizes[index] as number;
       firstMs = Math.min(firstMs, time);
       lastMs = Math.max(lastMs, time);
@@ -1984,7 +1982,7 @@ class Queue {
   /** Queues what dead processes have left, as room allows. */
   async #recover(spool: Spool): Promise<void> {
     for await (const { logStreamName, events, file } of spool.recover()) {
-      const page = pageOf(this.#sender.streams.named(logStreamName), events);
+      const page = pageOf(this.#sender.streamNamed(logStreamName), events);
       const bytes = sum([...page.sizes]);
       await this.room(bytes);
       if (this.#state === "closed") return;
@@ -2141,30 +2139,6 @@ interface LogStream {
   token?: string | undefined;
 }
 
-class LogStreams {
-  /** The log stream of the options. */
-  readonly own: LogStream;
-  readonly #byName = new Map<string, LogStream>();
-
-  constructor(template: string) {
-    this.own = this.named(fillName(template, Date.now()));
-    this.own.isFresh = template === DEFAULTS.logStreamName;
-  }
-
-  named(name: string): LogStream {
-    const stream = this.#byName.get(name) ?? { name, isDated: name.includes("{date}"), isFresh: false };
-    this.#byName.set(name, stream);
-    return stream;
-  }
-
-  /** Where an event of that time goes. */
-  at(stream: LogStream, timestamp: number): LogStream {
-    if (!stream.isDated) return stream;
-    const date = String(new Date(timestamp).toJSON()).slice(0, 10);
-    return this.named(stream.name.split("{date}").join(date));
-  }
-}
-
 const NO_EVENTS = '"logEvents":[]';
 
 /** A client's answer. A test double may leave out anything. */
@@ -2172,13 +2146,15 @@ type PutAnswer = Partial<Sdk.PutLogEventsCommandOutput>;
 
 /** Sends batches to CloudWatch Logs, one try per call, each with an {@link Outcome}. Never throws. */
 class Sender {
-  readonly streams: LogStreams;
+  /** The log stream of the options. */
+  readonly stream: LogStream;
   requests = 0;
   retries = 0;
   /** Resolves when no retention policy is being set any more. */
   chores: Promise<unknown> = Promise.resolve();
   /** The endpoint asks for sequence tokens: each request needs the token from the answer before. */
   hasTokens = false;
+  readonly #streams = new Map<string, LogStream>();
   readonly #logGroupName: string;
   readonly #settings: Settings;
   readonly #reporter: Reporter;
@@ -2209,12 +2185,26 @@ class Sender {
   #isPlain = false;
 
   constructor(logGroupName: string, settings: Settings, reporter: Reporter) {
-    this.streams = new LogStreams(settings.logStreamName);
+    this.stream = this.streamNamed(fillName(settings.logStreamName, Date.now()));
+    this.stream.isFresh = settings.logStreamName === DEFAULTS.logStreamName;
     this.#logGroupName = logGroupName;
     this.#settings = settings;
     this.#reporter = reporter;
     this.#paceMs = settings.flushIntervalMs;
     this.#gzipRefusals = settings.compress ? 0 : MAX_GZIP_REFUSALS;
+  }
+
+  streamNamed(name: string): LogStream {
+    const stream = this.#streams.get(name) ?? { name, isDated: name.includes("{date}"), isFresh: false };
+    this.#streams.set(name, stream);
+    return stream;
+  }
+
+  /** Where an event of that time goes. */
+  streamAt(stream: LogStream, timestamp: number): LogStream {
+    if (!stream.isDated) return stream;
+    const date = String(new Date(timestamp).toJSON()).slice(0, 10);
+    return this.streamNamed(stream.name.split("{date}").join(date));
   }
 
   /** How many batches may be in flight. In trouble one is enough to find out whether it is over. */

@@ -1844,9 +1844,8 @@ class Queue {
 
   /** Starts every request that may start. A batch that must wait for another holds up only those that overlap with it. */
   #pump(): void {
-    let inFlight = this.#inFlight();
     for (let place = 0; place < MAX_CUT_BATCHES && this.#state !== "closed"; place++) {
-      if (inFlight >= this.#sender.window) return;
+      if (this.#inFlight() >= this.#sender.window) return;
       if (place === this.#batches.length) {
         // A batch that is not full waits until none is in flight, and fills meanwhile.
         const isDue = this.#accepted - this.#waitingEvents < this.#due && place === 0;
@@ -1856,7 +1855,6 @@ class Queue {
       const batch = this.#batches[place] as Batch;
       if (batch.isSent || this.#batches.slice(0, place).some((before) => overlap(before, batch))) continue;
       batch.isSent = true;
-      inFlight++;
       void this.#deliver(batch);
     }
   }

@@ -735,7 +735,8 @@ class Core {
     this.queue.startClosing();
     this.#closing ??= this.flush(timeoutMs, true).then(async () => {
       const events = this.#end();
-      await this.queue.stopped();
+      // No spool files are moved after that, so that the next logger can find them.
+      await this.queue.recovery;
       if (this.settings.onLoss === undefined) printEvents(events, STDERR_EXIT_MS);
       unwatchProcess(this);
       return this.queue.stats();
@@ -1610,7 +1611,7 @@ class Queue {
   readonly #spool: Spool | undefined;
   #state: "open" | "closing" | "closed" = "open";
   /** Under way: taking over what dead processes have left in the spool. */
-  #recovery: Promise<void> | undefined;
+  recovery: Promise<void> | undefined;
   #recoveryTimer: Stop | undefined;
   /** The last page, and the first event that is in no batch yet. */
   #tail: Page | undefined;
@@ -1647,7 +1648,7 @@ class Queue {
     if (settings.spoolDirectory === undefined || logGroupName === null) return;
     const spool = new Spool(settings.spoolDirectory, logGroupName, settings.maxQueueBytes / 8, reporter);
     this.#spool = spool;
-    this.#recovery = Promise.resolve().then(() => this.#recover(spool));
+    this.recovery = Promise.resolve().then(() => this.#recover(spool));
   }
 
   get logStreamName(): string {
@@ -1716,7 +1717,7 @@ class Queue {
 
   /** Sends what is waiting; resolves when all that was accepted before has an outcome, or when `passed` does. */
   async flushed(passed: Promise<void>, isEnding: boolean): Promise<void> {
-    const isIdle = this.#counts.pending === 0 && this.#recovery === undefined && this.#spool?.removal === undefined;
+    const isIdle = this.#counts.pending === 0 && this.recovery === undefined && this.#spool?.removal === undefined;
     if (this.#state === "closed" || (isIdle && !isEnding)) return;
     const waiter: Waiter = { need: this.#accepted, done: () => {} };
     const done = new Promise<void>((resolve) => {
@@ -1774,11 +1775,6 @@ class Queue {
     this.#cursor = undefined;
     for (const { done } of [...this.#flushes, ...this.#waitingForRoom.splice(0)]) done();
     return { events, cause };
-  }
-
-  /** Resolves when no spool files are moved any more, so that the next logger can find them. */
-  async stopped(): Promise<void> {
-    await this.#recovery;
   }
 
   #append(timestamp: number, textBytes: number): void {
@@ -1997,12 +1993,12 @@ class Queue {
     this.sendSoon();
     // A flush that is waiting covers recovered events, too.
     for (const waiter of this.#flushes) waiter.need = this.#accepted;
-    this.#recovery = undefined;
+    this.recovery = undefined;
     this.#notify();
     if (this.#state === "closed") return;
     // Look again later: other processes may die, or may not be known to be dead yet.
     this.#recoveryTimer = startTimer(() => {
-      this.#recovery = this.#recover(spool);
+      this.recovery = this.#recover(spool);
     }, FOREIGN_TIMEOUT_MS);
   }
 
@@ -2010,7 +2006,7 @@ class Queue {
   #notify(): void {
     const oldest = this.#batches[0]?.firstNumber ?? this.#accepted - this.#waitingEvents;
     for (const waiter of this.#flushes) {
-      if (this.#recovery !== undefined || waiter.need > oldest) break;
+      if (this.recovery !== undefined || waiter.need > oldest) break;
       this.#flushes.delete(waiter);
       waiter.done();
     }

@@ -2628,11 +2628,8 @@ type SocketMethod = (...given: unknown[]) => unknown;
 
 /** Off the main thread. Level 1 makes logs five times smaller; level 6 six times, at three times the cost. */
 function gzip(body: Uint8Array): Promise<Uint8Array> {
-  return new Promise((resolve, reject) => {
-    process
-      .getBuiltinModule("node:zlib")
-      .gzip(body, { level: 1 }, (error, zipped) => (error === null ? resolve(zipped) : reject(error)));
-  });
+  const { promisify } = process.getBuiltinModule("node:util");
+  return promisify(process.getBuiltinModule("node:zlib").gzip)(body, { level: 1 });
 }
 
 // ════════════════════════════════════════════════ 11 · Spool ════════════════════════════════════════════════

@@ -915,12 +915,7 @@ interface Draft {
 }
 
 /** A JSON event, made plain data. */
-interface JsonEvent {
-  level: string;
-  message: string | undefined;
-  error: unknown;
-  fields: Fields;
-}
+type JsonEvent = Pick<Draft, "message" | "error" | "fields"> & { level: string };
 
 /** A formatted event; a JSON event before it becomes a text. */
 type Written = string | JsonEvent;
@@ -1065,13 +1060,12 @@ function toJson({ level, message, error, fields }: Draft, walk: Walk): JsonEvent
 
 /** CloudWatch Logs discovers the first 200 fields of an event, so the error goes before the program's own. */
 function jsonText({ level, message, error, fields }: JsonEvent): string {
-  // The engine moves names like "404" to the front, so such fields are written separately. All of them may be undefined.
-  for (const name in fields) {
-    const rest = name.charCodeAt(0) > 0x39 ? "{}" : stringify(fields);
-    if (rest !== "{}") return `${stringify({ level, message, error }).slice(0, -1)},${rest.slice(1)}`;
-    break;
-  }
-  return stringify(error === undefined ? { level, message, ...fields } : { level, message, error, ...fields });
+  let head = `{"level":"${level}"`;
+  if (message !== undefined) head += `,"message":${stringify(message)}`;
+  if (error !== undefined) head += `,"error":${stringify(error)}`;
+  // Written separately: in one object, the engine would move names like "404" to the front.
+  const rest = stringify(fields);
+  return rest === "{}" ? `${head}}` : `${head},${rest.slice(1)}`;
 }
 
 /** Adds an underscore to field names that JSON events use themselves. */

@@ -945,7 +945,9 @@ function readCall(draft: Draft, message: unknown, more: unknown[], walk: Walk): 
   if (count === 1 && draft.origin !== "console") {
     if (isRecord(second)) {
       const own = readValue(draft, message, walk);
-      return own === undefined ? second : merged(own, second);
+      if (own === undefined) return second;
+      const fields = fieldsOf(second);
+      return { ...renamed(own, Object.keys(fields)), ...fields };
     }
     if (isError(second)) {
       const own = readValue(draft, message, walk);
@@ -966,22 +968,16 @@ function readCall(draft: Draft, message: unknown, more: unknown[], walk: Walk): 
   return undefined;
 }
 
-/** The fields of two objects. Where both have a name, underscores are added to the first one's. */
-function merged(first: Fields, second: object): Fields {
-  const fields = fieldsOf(second);
-  const used = new Set(Object.keys(fields));
-  const before = Object.entries(first).map(([name, value]) => {
-    const free = freeName(name, (other) => used.has(other) || (other !== name && hasOwn(first, other)));
+/** Adds underscores to the names of fields that are taken. */
+function renamed(fields: Fields, taken: Iterable<string>): Fields {
+  const used = new Set(taken);
+  const entries = Object.entries(fields).map(([name, value]) => {
+    let free = name;
+    while (used.has(free) || (free !== name && hasOwn(fields, free))) free += "_";
     used.add(free);
     return [free, value];
   });
-  return { ...Object.fromEntries(before), ...fields };
-}
-
-function freeName(name: string, isTaken: (name: string) => boolean): string {
-  let free = name;
-  while (isTaken(free)) free += "_";
-  return free;
+  return Object.fromEntries(entries);
 }
 
 function readValue(draft: Draft, value: unknown, walk: Walk): Fields | undefined {
@@ -1055,7 +1051,11 @@ function stringify(plain: unknown): string {
 function toJson({ level, message, error, fields }: Draft, walk: Walk): JsonEvent {
   const said = message !== undefined && walk.hides("message") ? REDACTED : message;
   const plainError = error === undefined ? undefined : walk.member(error, "error");
-  return { level: LEVEL_NAMES[level], message: said, error: plainError, fields: renamed(walk.plain(fields)) };
+  const plain = walk.plain(fields);
+  const isTaken =
+    "level" in plain || "message" in plain || "error" in plain || "part" in plain || "truncatedBytes" in plain;
+  const own = isTaken ? renamed(plain, ["level", "message", "error", "part", "truncatedBytes"]) : plain;
+  return { level: LEVEL_NAMES[level], message: said, error: plainError, fields: own };
 }
 
 /** CloudWatch Logs discovers the first 200 fields of an event, so the error goes before the program's own. */
@@ -1067,19 +1067,6 @@ function jsonText({ level, message, error, fields }: JsonEvent): string {
   const rest = stringify(fields);
   return rest === "{}" ? `${head}}` : `${head},${rest.slice(1)}`;
 }
-
-/** Adds an underscore to field names that JSON events use themselves. */
-function renamed(fields: Fields): Fields {
-  if (
-    !("level" in fields || "message" in fields || "error" in fields || "part" in fields || "truncatedBytes" in fields)
-  )
-    return fields;
-  const free = (name: string) =>
-    freeName(name, (other) => RESERVED.has(other) || (other !== name && hasOwn(fields, other)));
-  return Object.fromEntries(Object.entries(fields).map(([name, value]) => [free(name), value]));
-}
-
-const RESERVED = new Set(["level", "message", "error", "part", "truncatedBytes"]);
 
 /** How events are written; `undefined` for JSON. */
 function compileFormat(format: Settings["format"]): Format | undefined {

@@ -951,7 +951,7 @@ function readCall(draft: Draft, message: unknown, more: unknown[], walk: Walk): 
     }
     if (isError(second)) {
       const own = readValue(draft, message, walk);
-      if (draft.error !== undefined) return { ...own, error: second };
+      if (draft.error !== undefined) return { ...renamed(own ?? {}, ["error"]), error: second };
       draft.error = second;
       return own;
     }
@@ -1001,15 +1001,11 @@ function readMessage(draft: Draft, value: unknown, walk: Walk): void {
 
 /** An Error in the field `error` or `err` becomes the event's, if it has none. */
 function liftError(draft: Draft, walk: Walk): void {
-  const { fields } = draft;
-  if (fields["error"] === undefined && fields["err"] === undefined) return;
-  for (const name of ["error", "err"]) {
-    if (draft.error !== undefined || fields[name] === undefined) continue;
-    if (!isError(fields[name]) || walk.hides(name)) continue;
-    const { [name]: error, ...rest } = fields;
-    draft.error = error;
-    draft.fields = rest;
-  }
+  const { error, fields } = draft;
+  if (error !== undefined || (fields["error"] === undefined && fields["err"] === undefined)) return;
+  const name = ["error", "err"].find((each) => isError(fields[each]) && !walk.hides(each));
+  // A rest, as objects from which something was deleted are slow.
+  if (name !== undefined) ({ [name]: draft.error, ...draft.fields } = fields);
 }
 
 /** As `console.log` prints values. */

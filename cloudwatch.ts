@@ -827,6 +827,7 @@ class Core {
     const own = readCall(draft, message, more, walk);
     draft.fields = fieldsOf(this.#givenFields(), context, own);
     liftError(draft, walk);
+    if (draft.message !== undefined && walk.hides("message")) draft.message = REDACTED;
     if (this.#format === undefined) return toJson(draft, walk);
     try {
       const text = this.#format(draft, walk);
@@ -1045,13 +1046,12 @@ function stringify(plain: unknown): string {
 }
 
 function toJson({ level, message, error, fields }: Draft, walk: Walk): JsonEvent {
-  const said = message !== undefined && walk.hides("message") ? REDACTED : message;
   const plainError = error === undefined ? undefined : walk.member(error, "error");
   const plain = walk.plain(fields);
   const isTaken =
     "level" in plain || "message" in plain || "error" in plain || "part" in plain || "truncatedBytes" in plain;
   const own = isTaken ? renamed(plain, ["level", "message", "error", "part", "truncatedBytes"]) : plain;
-  return { level: LEVEL_NAMES[level], message: said, error: plainError, fields: own };
+  return { level: LEVEL_NAMES[level], message, error: plainError, fields: own };
 }
 
 /** CloudWatch Logs discovers the first 200 fields of an event, so the error goes before the program's own. */
@@ -1073,7 +1073,7 @@ function compileFormat(format: Settings["format"]): Format | undefined {
     return format({
       timestamp,
       level,
-      message: walk.hides("message") ? REDACTED : message,
+      message,
       // Not copied: the function may want a Date.
       fields: isOpen ? { ...fields } : walk.plain({ ...fields }),
       ...(error !== undefined && { error: isOpen ? error : walk.member(error, "error") }),
@@ -1109,8 +1109,7 @@ function templateFormat(template: string): Format {
 }
 
 /** A message with its Error: the stack, then what the stack does not show, such as causes and own fields. */
-function messageWithError({ message = "", error }: Draft, walk: Walk): string {
-  const said = walk.hides("message") ? REDACTED : message;
+function messageWithError({ message: said = "", error }: Draft, walk: Walk): string {
   if (error === undefined) return said;
   const plain = walk.member(error, "error");
   if (!isObject(plain)) return `${said} ${String(plain)}`;

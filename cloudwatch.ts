@@ -681,7 +681,7 @@ class Core {
     this.wantsCaller = typeof format === "string" && format.includes("{caller}");
     this.settings = settings;
     this.#isPrinter = logGroupName === null;
-    this.#redaction = redact.length > 0 ? new Redaction(redact) : undefined;
+    this.#redaction = redact.length > 0 ? compileRedaction(redact) : undefined;
     this.#format = compileFormat(format);
     this.queue = new Queue(logGroupName, settings, this.reporter);
     if (!this.#isPrinter) watchProcess(this);
@@ -820,7 +820,10 @@ class Core {
 
   /** The event as text; in JSON as an object that is not stringified yet. */
   #write(draft: Draft, message: unknown, more: unknown[], context: Fields | undefined): Written {
-    if (draft.origin === "line") return wellFormed(this.#redaction?.line(message as string) ?? (message as string));
+    if (draft.origin === "line") {
+      const line = message as string;
+      return wellFormed(this.#redaction === undefined ? line : redactedLine(line, this.#redaction));
+    }
     const walk = this.#walk();
     if (this.#nested > MAX_NESTED_CALLS) return toJson(draft, walk);
     draft.message = undefined;
@@ -1125,44 +1128,40 @@ interface Place {
   value: object;
   name: string | undefined;
   above: Place | undefined;
-  depth: number;
 }
 
+/** Whether a property of the value at `place` must be hidden. */
+type Redaction = (name: string, place: Place | undefined) => boolean;
+
 /** What `redact` names: properties at any depth, and paths from the top. */
-class Redaction {
-  readonly #names: Set<string>;
-  readonly #paths: string[][];
-
-  constructor(redact: readonly string[]) {
-    const given = redact.map((path) => path.replace(/\[(\w+|\*)\]/g, ".$1").split("."));
-    // An Error in the field err becomes error.
-    const lifted = given.filter(([first, second]) => first === "err" && second !== undefined);
-    const paths = [...given, ...lifted.map(([, ...rest]) => ["error", ...rest])];
-    this.#names = new Set(paths.filter(({ length }) => length === 1).map(([name]) => name as string));
-    this.#paths = paths.filter(({ length }) => length > 1);
-  }
-
-  hides(name: string, place: Place | undefined): boolean {
-    if (this.#names.has(name)) return true;
+function compileRedaction(redact: readonly string[]): Redaction {
+  const given = redact.map((path) => path.replace(/\[(\w+|\*)\]/g, ".$1").split("."));
+  // An Error in the field err becomes error.
+  const lifted = given.filter(([first, second]) => first === "err" && second !== undefined);
+  const all = [...given, ...lifted.map(([, ...rest]) => ["error", ...rest])];
+  const names = new Set(all.filter(({ length }) => length === 1).map(([name]) => name));
+  const paths = all.filter(({ length }) => length > 1);
+  return (name, place) => {
+    if (names.has(name)) return true;
     const path = [name];
-    for (let at = place; at !== undefined && this.#paths.length > 0; at = at.above)
+    for (let at = place; at !== undefined && paths.length > 0; at = at.above)
       if (at.name !== undefined) path.unshift(at.name);
-    const isHidden = (names: string[]) =>
-      names.length === path.length && names.every((given, index) => given === "*" || given === path[index]);
-    return this.#paths.some(isHidden);
-  }
+    const isHidden = (steps: string[]) =>
+      steps.length === path.length && steps.every((step, index) => step === "*" || step === path[index]);
+    return paths.some(isHidden);
+  };
+}
 
-  /** Redacts a line that a host has written, if it is JSON. Returns it unchanged where there is nothing to hide. */
-  line(line: string): string {
-    const value = attempt(() => JSON.parse(line) as unknown, undefined);
-    if (!isObject(value)) return line;
-    const walk = new Walk(Number.POSITIVE_INFINITY, false, this, Number.POSITIVE_INFINITY);
-    try {
-      const plain = Array.isArray(value) ? walk.copy(value) : walk.plain(value as Fields);
-      return walk.hasHidden ? stringify(plain) : line;
-    } catch {
-      return "[left out: nested too deep to redact]";
-    }
+/** Redacts a line that a host has written, if it is JSON. Returns it unchanged where there is nothing to hide. */
+function redactedLine(line: string, redaction: Redaction): string {
+  const value = attempt(() => JSON.parse(line) as unknown, undefined);
+  if (!isObject(value)) return line;
+  const walk = new Walk(Number.POSITIVE_INFINITY, false, redaction, Number.POSITIVE_INFINITY);
+  try {
+    const plain = Array.isArray(value) ? walk.copy(value) : walk.plain(value as Fields);
+    return walk.hasHidden ? stringify(plain) : line;
+  } catch {
+    return "[left out: nested too deep to redact]";
   }
 }
 
@@ -1188,7 +1187,7 @@ class Walk {
 
   /** Whether a property of the value at `place` must be hidden. */
   hides(name: string, place?: Place): boolean {
-    if (this.redaction === undefined || !this.redaction.hides(name, place)) return false;
+    if (this.redaction === undefined || !this.redaction(name, place)) return false;
     this.hasHidden = true;
     return true;
   }
@@ -1247,15 +1246,15 @@ class Walk {
   }
 
   #copyObject(value: object, name: string | undefined, above: Place | undefined): unknown {
-    const depth = above === undefined ? 1 : above.depth + 1;
+    let depth = 1;
+    for (let at = above; at !== undefined; at = at.above, depth++) if (at.value === value) return "[circular]";
     if (depth > this.#maxDepth) {
       this.hasHidden = true;
       return "[nested too deep]";
     }
-    for (let at = above; at !== undefined; at = at.above) if (at.value === value) return "[circular]";
     this.#spend(2);
     try {
-      return this.#contents(value, { value, name, above, depth });
+      return this.#contents(value, { value, name, above });
     } catch (error) {
       if (error === TOO_LARGE) throw error;
       this.hasHidden = true;

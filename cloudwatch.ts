@@ -1154,11 +1154,9 @@ function compileRedaction(redact: readonly string[]): Redaction {
 
 /** Redacts a line that a host has written, if it is JSON. Returns it unchanged where there is nothing to hide. */
 function redactedLine(line: string, redaction: Redaction): string {
-  const value = attempt(() => JSON.parse(line) as unknown, undefined);
-  if (!isObject(value)) return line;
   const walk = new Walk(Number.POSITIVE_INFINITY, false, redaction, Number.POSITIVE_INFINITY);
   try {
-    const plain = Array.isArray(value) ? walk.copy(value) : walk.plain(value as Fields);
+    const plain = walk.copy(attempt(() => JSON.parse(line) as unknown, undefined));
     return walk.hasHidden ? stringify(plain) : line;
   } catch {
     return "[left out: nested too deep to redact]";

@@ -878,7 +878,7 @@ class Core {
     return this.#isExiting && this.#closing === undefined;
   }
 
-  #dropOversize(origin: Origin, timestamp: number, { bytes, text }: Oversize): void {
+  #dropOversize(origin: Origin, timestamp: number, { bytes, text }: { bytes: number; text: string }): void {
     this.queue.drop("oversize", 1, timestamp);
     const words = `Log event too large: ${bytes} bytes exceeds "maxEventBytes" of ${this.settings.maxEventBytes}`;
     if (origin === "call") throw Object.assign(new RangeError(words), { code: "ERR_OVERSIZE" });
@@ -1317,12 +1317,7 @@ function unreadable(error: unknown): string {
 // ════════════════════════════════════════════════ 8 · Size ══════════════════════════════════════════════════
 
 /** A text that fits; its parts; an event that is too large; or the number of parts that the queue has no room for. */
-type Fit = string | { texts: string[] } | Oversize | { count: number };
-
-interface Oversize {
-  text: string;
-  bytes: number;
-}
+type Fit = string | { texts: string[] } | { text: string; bytes: number } | { count: number };
 
 /**
  * Cuts an event that is too large: the message of a JSON event, if its fields leave room for that; else the whole text.
@@ -1330,14 +1325,14 @@ interface Oversize {
  */
 function fitted(written: Written, { overflow, maxEventBytes }: Settings, roomBytes: number): Fit {
   const limitBytes = maxEventBytes - LIMITS.eventOverheadBytes;
-  const event: JsonEvent | undefined = typeof written === "string" ? undefined : written;
+  const event = typeof written === "string" ? undefined : written;
   const message = event?.message ?? "";
   const { length } = message;
   // A message that will be cut is not written in full.
-  const text = overflow !== "error" && length > limitBytes ? undefined : eventText(written);
-  // No character takes more than three bytes.
-  if (text !== undefined && 3 * text.length <= limitBytes) return text;
-  if (text !== undefined) {
+  if (overflow === "error" || length <= limitBytes) {
+    const text = eventText(written);
+    // No character takes more than three bytes.
+    if (3 * text.length <= limitBytes) return text;
     const bytes = Buffer.byteLength(text);
     if (bytes <= limitBytes) return text;
     if (overflow === "error") return { text, bytes: bytes + LIMITS.eventOverheadBytes };
@@ -1352,17 +1347,17 @@ function fitted(written: Written, { overflow, maxEventBytes }: Settings, roomByt
   };
   const frameBytes = length === 0 ? limitBytes + 1 : Buffer.byteLength(jsonOf("", length, length));
   const inJson = limitBytes - frameBytes >= (overflow === "split" ? MAX_ESCAPED_BYTES : 0);
-  const [source, pieceBytes] = inJson ? [message, limitBytes - frameBytes] : [text ?? eventText(written), limitBytes];
-  if (overflow === "truncate") {
-    const piece = source.slice(0, cutAt(source, 0, pieceBytes, inJson));
-    return inJson ? jsonOf(piece, 0, 1) : piece;
-  }
-  const pieces = cut(source, pieceBytes, inJson);
+  const [source, pieceBytes] = inJson ? [message, limitBytes - frameBytes] : [eventText(written), limitBytes];
+  const write = inJson ? jsonOf : (piece: string) => piece;
+  if (overflow === "truncate") return write(pieceOf(source, 0, pieceBytes, inJson), 0, 1);
+  const pieces: string[] = [];
+  for (let from = 0; from < source.length; from += (pieces[pieces.length - 1] as string).length)
+    pieces.push(pieceOf(source, from, pieceBytes, inJson));
   const count = pieces.length;
   // Do not make parts that cannot enter the queue.
-  const leastBytes = inJson ? count * (frameBytes - 2 * String(length).length) + length : Buffer.byteLength(source);
-  if (leastBytes + count * LIMITS.eventOverheadBytes > roomBytes) return { count };
-  return { texts: inJson ? pieces.map((piece, index) => jsonOf(piece, index, count)) : pieces };
+  const leastBytes = LIMITS.eventOverheadBytes + (inJson ? frameBytes - 2 * String(length).length : 0);
+  if (Buffer.byteLength(source) + count * leastBytes > roomBytes) return { count };
+  return { texts: pieces.map((piece, index) => write(piece, index, count)) };
 }
 
 /** What becomes of an event that was too large to copy. */
@@ -1377,37 +1372,23 @@ function eventText(written: Written): string {
   return (typeof written === "string" ? written : jsonText(written)) || " ";
 }
 
-function cut(text: string, limitBytes: number, inJson: boolean): string[] {
-  const pieces: string[] = [];
-  for (let from = 0; from < text.length; ) {
-    const to = cutAt(text, from, limitBytes, inJson);
-    pieces.push(text.slice(from, to));
-    from = to;
-  }
-  return pieces;
-}
-
+/** Bytes of each ASCII character in a JSON string. */
+const ASCII_BYTES = Array.from({ length: 0x80 }, (_, point) => JSON.stringify(String.fromCharCode(point)).length - 2);
 /** A control character or a lone surrogate in JSON, `\u0000`: the most bytes that a code point takes. */
 const MAX_ESCAPED_BYTES = 6;
 
-/** The end of the longest piece, starting at `from`, that takes at most `limitBytes`, plain or inside a JSON string. */
-function cutAt(text: string, from: number, limitBytes: number, inJson: boolean): number {
+/** The longest piece, starting at `from`, that takes at most `limitBytes`, plain or inside a JSON string. */
+function pieceOf(text: string, from: number, limitBytes: number, inJson: boolean): string {
   let bytes = 0;
   for (let index = from; index < text.length; ) {
     const point = text.codePointAt(index) as number;
-    if (point < 0x80) bytes += inJson ? escapedBytes(point) : 1;
+    if (point < 0x80) bytes += inJson ? (ASCII_BYTES[point] as number) : 1;
     else if (inJson && point >= 0xd800 && point <= 0xdfff) bytes += MAX_ESCAPED_BYTES;
     else bytes += point < 0x800 ? 2 : point < 0x10000 ? 3 : 4;
-    if (bytes > limitBytes) return index;
+    if (bytes > limitBytes) return text.slice(from, index);
     index += point < 0x10000 ? 1 : 2;
   }
-  return text.length;
-}
-
-/** Of an ASCII character in a JSON string: quote, backslash, \b \t \n \f \r take two. */
-function escapedBytes(point: number): number {
-  if (point < 0x20) return point >= 8 && point <= 13 && point !== 11 ? 2 : MAX_ESCAPED_BYTES;
-  return point === 0x22 || point === 0x5c ? 2 : 1;
+  return text.slice(from);
 }
 
 // ═══════════════════════════════════════════ 9 · Queue and batch ════════════════════════════════════════════

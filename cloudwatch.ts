@@ -3319,13 +3319,12 @@ function levelNamed(name: unknown): Level | undefined {
 /** Fills in what is known at construction; `{date}` stays. */
 function fillName(template: string, madeAt: number): string {
   const micros = () => String(process.hrtime()[1] % 1_000).padStart(3, "0");
-  const { basename, parse } = process.getBuiltinModule("node:path");
   const values: Record<string, () => string> = {
     timestamp: () => new Date(madeAt).toISOString().replace(/\D/g, "") + micros(),
     random: () => randomDigits(3),
     hostname: () => process.getBuiltinModule("node:os").hostname(),
     pid: () => String(process.pid),
-    program: () => parse(basename(process.argv[1] ?? "node")).name,
+    program: () => process.getBuiltinModule("node:path").parse(process.argv[1] ?? "node").name,
   };
   return template.replace(/\{(timestamp|random|hostname|pid|program)\}/g, (_, name: string) =>
     (values[name] as () => string)().replace(/[:*]/g, "-"),
@@ -3491,8 +3490,7 @@ function sum(numbers: number[]): number {
 /** `12:01:02.123`, in the time zone of whoever reads it. */
 function clockTime(timestamp: number): string {
   const date = new Date(timestamp);
-  const local = new Date(timestamp - date.getTimezoneOffset() * 60_000);
-  return local.toISOString().slice(11, 23);
+  return date.toTimeString().slice(0, 8) + date.toISOString().slice(19, 23);
 }
 
 function counted(events: number): string {
@@ -3538,12 +3536,10 @@ function print(level: Level, text: string, isColoured: boolean): void {
   const method = level === "fatal" ? "error" : level === "trace" ? "debug" : level;
   const isTTY = attempt(() => (method === "warn" || method === "error" ? process.stderr : process.stdout).isTTY, false);
   const name = LEVEL_NAMES[level];
-  const isPlain = !isColoured || isTTY !== true || process.env["NO_COLOR"] !== undefined;
+  const hasColour = isColoured && isTTY === true && process.env["NO_COLOR"] === undefined;
   const line = printable(text);
-  attempt(
-    () => console[method]("%s", isPlain ? line : line.replace(name, `\u001b[${COLOURS[level]}m${name}\u001b[39m`)),
-    undefined,
-  );
+  const shown = hasColour ? line.replace(name, `\u001b[${COLOURS[level]}m${name}\u001b[39m`) : line;
+  attempt(() => console[method]("%s", shown), undefined);
 }
 
 function escapeControls(text: string): string {

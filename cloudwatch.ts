@@ -1862,8 +1862,8 @@ class Queue {
 
   /** Sends a batch until it has an outcome, has to wait for others, or the queue is closed. */
   async #deliver(given: Batch): Promise<void> {
-    // Do not send inside the log call that filled the batch.
-    await undefined;
+    // Not inside the log call that filled the batch; and at a kill, no more than the batches in flight are on disk in vain.
+    await this.#spool?.removal;
     let batch = given;
     while (this.#state !== "closed") {
       if (this.#sender.hasTokens && batch.progress.token === undefined && this.#inFlight() > 1) {

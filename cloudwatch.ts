@@ -1059,12 +1059,13 @@ function toJson({ level, message, error, fields }: Draft, walk: Walk): JsonEvent
 
 /** CloudWatch Logs discovers the first 200 fields of an event, so the error goes before the program's own. */
 function jsonText({ level, message, error, fields }: JsonEvent): string {
-  let head = `{"level":"${level}"`;
-  if (message !== undefined) head += `,"message":${stringify(message)}`;
-  if (error !== undefined) head += `,"error":${stringify(error)}`;
-  // Written separately: in one object, the engine would move names like "404" to the front.
-  const rest = stringify(fields);
-  return rest === "{}" ? `${head}}` : `${head},${rest.slice(1)}`;
+  // The engine moves names like "404" to the front, so such fields are written separately. All of them may be undefined.
+  for (const name in fields) {
+    const rest = name.charCodeAt(0) > 0x39 ? "{}" : stringify(fields);
+    if (rest !== "{}") return `${stringify({ level, message, error }).slice(0, -1)},${rest.slice(1)}`;
+    break;
+  }
+  return stringify(error === undefined ? { level, message, ...fields } : { level, message, error, ...fields });
 }
 
 /** How events are written; `undefined` for JSON. */
@@ -1484,13 +1485,7 @@ function escapeQuotes(text: Buffer, textBytes: number, page: Buffer, at: number)
   return end;
 }
 
-/** An accepted event; or where the next one will be. */
-interface Entry {
-  page: Page;
-  index: number;
-}
-
-/** Events that lie one after the other in a page; `to` is exclusive. */
+/** Some events of a page; `to` is exclusive. */
 interface Range {
   page: Page;
   from: number;
@@ -1501,44 +1496,63 @@ interface Range {
 interface Batch {
   stream: LogStream;
   /** Where it was cut from, and how many events had been accepted before its first. */
-  start: Entry;
+  start: Cursor;
   firstNumber: number;
   isSent: boolean;
   /** By time; events of one millisecond in the order they came. */
-  events: Entry[];
+  ranges: readonly Range[];
+  count: number;
   /** As the service counts. */
   sizeBytes: number;
+  firstMs: number;
+  lastMs: number;
   progress: Progress;
 }
 
-const timestampOf = ({ page, index }: Entry) => page.times[index] as number;
-
-function batchOf(events: Entry[], origin: Pick<Batch, "stream" | "start" | "firstNumber">): Batch {
-  events.sort((a, b) => timestampOf(a) - timestampOf(b));
+function batchOf(ranges: Range[], origin: Pick<Batch, "stream" | "start" | "firstNumber">): Batch {
+  let [count, sizeBytes, firstMs, lastMs, isSorted] = [0, 0, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, true];
+  for (const { page, from, to } of ranges) {
+    count += to - from;
+    for (let index = from; index < to; index++) {
+      const time = page.times[index] as number;
+      isSorted &&= time >= lastMs;
+      firstMs = Math.min(firstMs, time);
+      lastMs = Math.max(lastMs, time);
+      sizeBytes += page.sizes[index] as number;
+    }
+  }
+  if (!isSorted) {
+    const single = ({ page, from, to }: Range) =>
+      Array.from({ length: to - from }, (_, index) => ({ page, from: from + index, to: from + index + 1 }));
+    ranges = ranges.flatMap(single).sort((a, b) => (a.page.times[a.from] as number) - (b.page.times[b.from] as number));
+  }
   const { stream, start, firstNumber } = origin;
-  const sizeBytes = sum(events.map(({ page, index }) => page.sizes[index] as number));
   const progress: Progress = { failures: 0, repairs: 0, wasPut: false, mayZip: true, wakes: 0 };
-  return { stream, start, firstNumber, isSent: false, events, sizeBytes, progress };
+  return { stream, start, firstNumber, isSent: false, ranges, count, sizeBytes, firstMs, lastMs, progress };
 }
 
-function rangesOf(events: readonly Entry[]): Range[] {
-  const ranges: Range[] = [];
-  for (const { page, index } of events) {
-    const range = ranges[ranges.length - 1];
-    if (range?.page === page && range.to === index) range.to++;
-    else ranges.push({ page, from: index, to: index + 1 });
+/** The events number `first` to `end` (exclusive) of several ranges. */
+function partOf(ranges: readonly Range[], first: number, end: number): Range[] {
+  const part: Range[] = [];
+  let number = 0;
+  for (const { page, from, to } of ranges) {
+    const range = { page, from: from + Math.max(0, first - number), to: Math.min(to, from + end - number) };
+    if (range.from < range.to) part.push(range);
+    number += to - from;
   }
-  return ranges;
+  return part;
 }
 
 /** The elements of `logEvents`. */
-function bytesOf(ranges: readonly Range[]): Buffer {
-  return Buffer.concat(ranges.map(({ page, from, to }) => page.slice(from, to))).subarray(0, -SEPARATOR.length);
+function bytesOf(ranges: readonly Range[]): Buffer[] {
+  const pieces = ranges.map(({ page, from, to }) => page.slice(from, to));
+  const last = pieces.pop();
+  return last === undefined ? [] : [...pieces, last.subarray(0, -SEPARATOR.length)];
 }
 
 /** The events, parsed again. */
 function eventsOf(ranges: readonly Range[]): LogEvent[] {
-  return JSON.parse(`[${bytesOf(ranges).toString()}]`) as LogEvent[];
+  return JSON.parse(`[${Buffer.concat(bytesOf(ranges)).toString()}]`) as LogEvent[];
 }
 
 /**
@@ -1546,9 +1560,13 @@ function eventsOf(ranges: readonly Range[]): LogEvent[] {
  * of one batch, which share its number, go one after the other, too.
  */
 function overlap(a: Batch, b: Batch): boolean {
-  const isBefore = ({ events }: Batch, later: Batch) =>
-    timestampOf(events[events.length - 1] as Entry) < timestampOf(later.events[0] as Entry);
-  return a.firstNumber === b.firstNumber || (a.stream === b.stream && !isBefore(a, b) && !isBefore(b, a));
+  return a.firstNumber === b.firstNumber || (a.stream === b.stream && a.firstMs <= b.lastMs && b.firstMs <= a.lastMs);
+}
+
+/** Position of an event that is waiting, or of the next one to come. */
+interface Cursor {
+  page: Page;
+  index: number;
 }
 
 /** Waits until `need` events have an outcome, or until there is room for `need` bytes. */
@@ -1569,7 +1587,7 @@ class Queue {
   #recoveryTimer: Stop | undefined;
   /** The last page, and the first event that is in no batch yet. */
   #tail: Page | undefined;
-  #cursor: Entry | undefined;
+  #cursor: Cursor | undefined;
   #waitingEvents = 0;
   #waitingBytes = 0;
   /** Batches without an outcome, in the order of their events: those in flight, and those that wait for one of them. */
@@ -1714,7 +1732,7 @@ class Queue {
     this.#recoveryTimer?.();
     const cause = this.#sender.stop();
     this.#sealTail();
-    const ranges = this.#batches.splice(0).flatMap(({ events }) => rangesOf(events));
+    const ranges = this.#batches.splice(0).flatMap((batch) => batch.ranges);
     let from = this.#cursor?.index ?? 0;
     for (let page = this.#cursor?.page; page !== undefined; page = page.next, from = 0)
       ranges.push({ page, from, to: page.count });
@@ -1817,31 +1835,39 @@ class Queue {
   #cut(): void {
     const { maxBatchEvents, maxBatchBytes } = this.#settings;
     const firstNumber = this.#accepted - this.#waitingEvents;
-    const events: Entry[] = [];
+    const ranges: Range[] = [];
     let stream: LogStream | undefined;
-    let [bytes, firstMs, lastMs, isFull] = [0, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, false];
-    let { page, index } = this.#cursor as Entry;
-    for (; events.length < this.#waitingEvents; events.push({ page, index: index++ })) {
+    let [count, bytes, firstMs, lastMs] = [0, 0, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+    /** Time of the event before, and where the events of that millisecond begin. */
+    let [beforeMs, mark] = [Number.NaN, 0];
+    let { page, index } = this.#cursor as Cursor;
+    for (; count < this.#waitingEvents; count++) {
       if (index === page.count) [page, index] = [page.next as Page, 0];
       const time = page.times[index] as number;
       const own = this.#sender.streamAt(page.stream, time);
       bytes += page.sizes[index] as number;
       firstMs = Math.min(firstMs, time);
       lastMs = Math.max(lastMs, time);
-      const spanMs = lastMs - firstMs;
-      const isOver = events.length === maxBatchEvents || bytes > maxBatchBytes || spanMs >= LIMITS.maxBatchSpanMs;
-      isFull = events.length > 0 && (isOver || own !== stream);
-      if (isFull) break;
+      const isOver = count === maxBatchEvents || bytes > maxBatchBytes || lastMs - firstMs >= LIMITS.maxBatchSpanMs;
+      if (count > 0 && (isOver || own !== stream)) {
+        // Events of one millisecond travel together: those of the newest one stay for the next batch.
+        if (time === beforeMs && mark > 0) count = mark;
+        break;
+      }
+      if (time !== beforeMs) mark = count;
+      beforeMs = time;
       stream = own;
+      const range = ranges[ranges.length - 1];
+      if (range?.page === page) range.to = ++index;
+      else ranges.push({ page, from: index, to: ++index });
     }
-    let count = events.length;
-    // Events of one millisecond travel together: those of the newest one stay for the next batch.
-    while (isFull && count > 0 && timestampOf(events[count - 1] as Entry) === timestampOf({ page, index })) count--;
-    [this.#cursor = { page, index }] = events.splice(count || events.length);
-    const [start] = events as [Entry];
-    const batch = batchOf(events, { stream: stream as LogStream, start, firstNumber });
+    const taken = partOf(ranges, 0, count);
+    const [first, end] = [taken[0] as Range, taken[taken.length - 1] as Range];
+    const start = { page: first.page, index: first.from };
+    this.#cursor = { page: end.page, index: end.to };
+    const batch = batchOf(taken, { stream: stream as LogStream, start, firstNumber });
     this.#batches.push(batch);
-    this.#waitingEvents -= events.length;
+    this.#waitingEvents -= count;
     this.#waitingBytes -= batch.sizeBytes;
     if (this.#waitingEvents > 0) this.#sendIn(this.#sender.fillMs());
   }
@@ -1849,11 +1875,11 @@ class Queue {
   /** Cuts a throttled batch again, together with what was logged since: fewer requests are what helps. */
   #recut(batch: Batch): Batch {
     // Nothing can be added once later events are in a batch of their own, or after close().
-    const isLast = batch.firstNumber + batch.events.length === this.#accepted - this.#waitingEvents;
+    const isLast = batch.firstNumber + batch.count === this.#accepted - this.#waitingEvents;
     if (!isLast || this.#batches.length !== 1) return batch;
     this.#batches.length = 0;
     this.#cursor = batch.start;
-    this.#waitingEvents += batch.events.length;
+    this.#waitingEvents += batch.count;
     this.#waitingBytes += batch.sizeBytes;
     this.#cut();
     const [grown] = this.#batches as [Batch];
@@ -1883,31 +1909,30 @@ class Queue {
 
   /** Halves a refused batch until the culprit is alone; the other events are delivered. */
   #halve(batch: Batch, cause: Error): void {
-    const { events } = batch;
-    const middle = events.length >> 1;
+    const { ranges, count } = batch;
+    const middle = count >> 1;
     if (middle === 0) {
       this.#settle(batch, [{ reason: "invalid", from: 0, to: 1 }], cause);
       return;
     }
-    const halves = [events.slice(0, middle), events.slice(middle)].map((half) => batchOf(half, batch));
+    const halves = [partOf(ranges, 0, middle), partOf(ranges, middle, count)].map((half) => batchOf(half, batch));
     this.#batches.splice(this.#batches.indexOf(batch), 1, ...halves);
     this.#pump();
   }
 
   /** Counts the events of a batch as delivered, except those that were rejected. */
   #settle(batch: Batch, rejected: Rejection[], cause?: Error): void {
-    const { events, sizeBytes } = batch;
+    const { ranges, count, sizeBytes } = batch;
     this.#batches.splice(this.#batches.indexOf(batch), 1);
-    this.#counts.pending -= events.length;
+    this.#counts.pending -= count;
     this.#pendingBytes -= sizeBytes;
-    this.#counts.delivered += events.length;
+    this.#counts.delivered += count;
     for (const { reason, from, to } of rejected) {
       this.#counts.delivered -= to - from;
       this.#rejected[reason] += to - from;
-      this.#reporter.loss(reason, eventsOf(rangesOf(events.slice(from, to))), cause);
+      this.#reporter.loss(reason, eventsOf(partOf(ranges, from, to)), cause);
     }
-    for (const { page } of events) page.left--;
-    const ranges = rangesOf(events);
+    for (const { page, from, to } of ranges) page.left -= to - from;
     for (const page of new Set(ranges.map((range) => range.page))) {
       this.#spool?.settle(page, ranges);
       if (page.left === 0) this.#release(page);
@@ -2198,7 +2223,7 @@ class Sender {
 
   /** One try to store a batch. */
   async send(batch: Batch): Promise<Outcome> {
-    const { stream, progress, events, sizeBytes } = batch;
+    const { stream, progress, count, sizeBytes } = batch;
     progress.wakes = this.#wakes;
     progress.token ??= { value: stream.token };
     const zip = progress.mayZip && this.#gzipRefusals < MAX_GZIP_REFUSALS && sizeBytes >= GZIP_MIN_BYTES;
@@ -2220,7 +2245,7 @@ class Sender {
       this.#trouble = undefined;
       if (zip) this.#gzipRefusals = 0;
       else if (!progress.mayZip) this.#gzipRefusals++;
-      return { kind: "stored", rejected: attempt(() => this.#rejectedOf(answer, events.length), []) };
+      return { kind: "stored", rejected: attempt(() => this.#rejectedOf(answer, count), []) };
     } catch (error) {
       return await this.#failed(batch, zip, error);
     }
@@ -2304,9 +2329,8 @@ class Sender {
 
   #command(sdk: typeof Sdk, batch: Batch, zip: boolean, sdkRequest: { isBuilt: boolean }): object {
     const { entity, client } = this.#settings;
-    const { stream, progress, events } = batch;
+    const { stream, progress } = batch;
     const logStreamName = stream.name;
-    const ranges = rangesOf(events);
     const sequenceToken = progress.token?.value;
     const input = {
       logGroupName: this.#logGroupName,
@@ -2316,7 +2340,7 @@ class Sender {
     };
     // A client that is not the SDK's, such as a test double, finds the events here.
     const isRead = client !== undefined || this.#isPlain;
-    const command = new sdk.PutLogEventsCommand({ ...input, logEvents: isRead ? eventsOf(ranges) : [] });
+    const command = new sdk.PutLogEventsCommand({ ...input, logEvents: isRead ? eventsOf(batch.ranges) : [] });
     if (this.#isPlain) return command;
     // The SDK serializes a request without events; they are put into its body before it is signed. Its own walk over
     // 10,000 events, and stringifying them once more, would cost more than everything else on the way to AWS.
@@ -2333,7 +2357,7 @@ class Sender {
         if (this.#isPlain)
           throw new Error("The SDK serializes in an unknown way; its own serializer is used from now on");
         sdkRequest.isBuilt = true;
-        const whole = Buffer.concat([empty.subarray(0, at), bytesOf(ranges), empty.subarray(at)]);
+        const whole = Buffer.concat([empty.subarray(0, at), ...bytesOf(batch.ranges), empty.subarray(at)]);
         const zipped = zip ? await gzip(whole) : whole;
         request.body = zipped.length < whole.length ? zipped : whole;
         if (request.body !== whole) request.headers["content-encoding"] = "gzip";

@@ -341,6 +341,7 @@ class Reporter {
   readonly #gathered = new Map<Loss["reason"], Loss>();
   readonly #tellsEvents: boolean;
   #timer: Stop | undefined;
+  #isTelling = false;
   /** Set while code of ours runs after `captureConsole()`: what that prints must not become an event. */
   #quiet: AsyncLocalStorage<true> | undefined;
 
@@ -378,6 +379,8 @@ class Reporter {
 
   /** Reports everything that is waiting, gathered losses included. What the callbacks cause waits for the next call. */
   tellNow(): void {
+    // An onLoss that logs at the exit would call itself.
+    if (this.#isTelling) return;
     this.#timer?.();
     this.#timer = undefined;
     for (const loss of this.#gathered.values()) this.#waiting.push(() => this.#onLoss(loss));
@@ -403,8 +406,11 @@ class Reporter {
   }
 
   #tellWaiting(): void {
-    for (const report of this.#waiting.splice(0)) {
-      ignore(attempt(() => this.quietly(report), undefined));
+    this.#isTelling = true;
+    try {
+      for (const report of this.#waiting.splice(0)) ignore(attempt(() => this.quietly(report), undefined));
+    } finally {
+      this.#isTelling = false;
     }
   }
 }
@@ -787,7 +793,7 @@ class Core {
     caller = "",
   ): void {
     const { queue } = this;
-    if (!queue.takes(origin === "notice") && !this.#isPastExit) {
+    if (!queue.takes(origin === "notice") && !this.isPastExit) {
       this.dropClosed(timestamp);
       return;
     }
@@ -809,12 +815,13 @@ class Core {
       this.#nested--;
     }
     // A getter may have closed the logger.
-    if (!queue.takes(origin === "notice") && !this.#isPastExit) this.dropClosed(timestamp);
-    else if (typeof fit === "string") queue.offer(level, timestamp, fit) || this.#refuse(1, timestamp);
-    else if ("texts" in fit) queue.offerAll(level, timestamp, fit.texts) || this.#refuse(fit.texts.length, timestamp);
-    else if ("count" in fit) this.#refuse(fit.count, timestamp);
+    if (!queue.takes(origin === "notice") && !this.isPastExit) this.dropClosed(timestamp);
+    else if (typeof fit === "string") queue.offer(level, timestamp, fit) || this.#refuse(origin, 1, timestamp);
+    else if ("texts" in fit)
+      queue.offerAll(level, timestamp, fit.texts) || this.#refuse(origin, fit.texts.length, timestamp);
+    else if ("count" in fit) this.#refuse(origin, fit.count, timestamp);
     else this.#dropOversize(origin, timestamp, fit);
-    if (this.#isPastExit) this.exit(STDERR_MS);
+    if (this.isPastExit) this.exit(STDERR_MS);
     if (level === "fatal" && !this.#isLeaving) queue.sendSoon();
   }
 
@@ -874,7 +881,7 @@ class Core {
   }
 
   /** Whether a listener of `exit` is running that comes after ours. */
-  get #isPastExit(): boolean {
+  get isPastExit(): boolean {
     return this.#isExiting && this.#closing === undefined;
   }
 
@@ -886,10 +893,11 @@ class Core {
   }
 
   /** Drops events because the queue is full. */
-  #refuse(count: number, timestamp: number): void {
+  #refuse(origin: Origin, count: number, timestamp: number): void {
     this.queue.drop("queueFull", count, timestamp);
     this.#gap = joined(this.#gap, { reason: "queueFull", count, events: [], from: timestamp, to: timestamp });
-    this.#gapNotice ??= this.#tellGap();
+    // A notice that is too large itself would be refused again and again.
+    if (origin !== "notice") this.#gapNotice ??= this.#tellGap();
   }
 
   /** Logs one WARN event that says how many events the log stream is missing. */
@@ -1399,8 +1407,8 @@ const SEPARATOR = ",\n";
 const TAIL = Buffer.from(`"}${SEPARATOR}`);
 /** Precedes each event. */
 const headOf = (timestamp: number) => Buffer.from(`{"timestamp":${timestamp},"message":"`);
-/** What an event may take: JSON writes a character as six bytes at most. */
-const roomFor = (textBytes: number) => headOf(-8.64e15).length + 6 * textBytes + TAIL.length;
+/** What an event may take: JSON writes a character as six bytes at most, between quotes. */
+const roomFor = (textBytes: number) => headOf(-8.64e15).length + 6 * textBytes + 2 + TAIL.length;
 
 /** A piece of the queue: events in the order of their calls, already written as elements of `logEvents`. */
 class Page {
@@ -2630,6 +2638,8 @@ const MAX_SOCKET_PATH_BYTES = 103;
 const OWNER = /^([\da-f]{8})-[\da-f]{8}-\d{8}$/;
 /** Marks the copy of a damaged file. */
 const DAMAGED = ".damaged";
+/** Ends a line that was being written when its process died. */
+const TORN = "!";
 const OWNER_NAME_BYTES = "/01234567-01234567-01234567.sock".length;
 
 /** The file of a page, or its part of one that was taken over. */
@@ -2763,6 +2773,7 @@ class Spool {
     process.getBuiltinModule("node:timers").clearInterval(this.#heartbeat);
     this.#server?.close();
     for (const path of this.#settled) attempt(() => this.#fs.rmSync(path, { force: true }), undefined);
+    this.#settled.clear();
     if (home === undefined) return;
     attempt(() => this.#fs.rmSync(this.#socketOf(this.#path.basename(home)), { force: true }), undefined);
     // Only where it is empty.
@@ -2867,9 +2878,9 @@ class Spool {
       await unlink(own);
       return [];
     }
-    // After a line that was torn, too. Not in the background: after close() the file may be another's.
+    // The last line may be torn. Not in the background: after close() the file may be another's.
     if (!isTidy && this.#home !== undefined)
-      this.#fs.appendFileSync(own, `\n${JSON.stringify({ taken: true })}${SEPARATOR}`);
+      this.#fs.appendFileSync(own, `${TORN}\n${JSON.stringify({ taken: true })}${SEPARATOR}`);
     const portions = portionsOf(events, this.#maxBytes);
     const pages = { left: portions.length };
     let from = 0;
@@ -2926,7 +2937,7 @@ function parseSpoolFile(text: string) {
       all = all.filter((event) => event !== undefined);
       // What was damaged has been copied.
       isWhole = true;
-    } else if (line !== "") {
+    } else if (!line.endsWith(TORN)) {
       // It takes the place of an event.
       all.push(undefined);
       isWhole = false;
@@ -3059,6 +3070,7 @@ class HostStream {
     if (this.#line === "") this.#core.openLines.delete(this);
     else this.#core.openLines.add(this);
     this.#send(lines, callback);
+    if (this.#core.isPastExit) this.endLine();
   }
 
   /** Sends the beginning of a line whose rest will not come. */

@@ -161,6 +161,70 @@ describe("the queue", () => {
   });
 });
 
+describe("full queues and exits", () => {
+  it("control characters and the longest timestamp have room in a new page", async (t) => {
+    const { logger } = made(recorder([]));
+    const now = t.mock.method(Date, "now", () => 8.64e15);
+    logger.info("\u0001".repeat(20_000));
+    now.mock.restore();
+    assert.equal(conserved(await logger.close()).delivered, 1);
+  });
+
+  for (const [what, more, messages] of [
+    ["has no room", { maxQueueBytes: 1_000, fields: { context: "x".repeat(350) } }, ["one", "y".repeat(150)]],
+    [
+      "is more than the queue",
+      { maxQueueBytes: 1_000, overflow: "split", fields: { context: "x".repeat(5_000) } },
+      ["x"],
+    ],
+  ] as const) {
+    it(`a notice of dropped events that itself ${what} does not stop the program`, async (t) => {
+      const compiled = await compiledFor(t);
+      const { code, stdout, stderr } = await compiled.start(
+        `const logger = new CloudwatchLogger("g", { ...options, client: { send: async () => ({}) }, onLoss() {} });
+        for (const message of ${JSON.stringify(messages)}) logger.info(message);
+        await new Promise((resolve) => setTimeout(resolve, 1));
+        const { pending, logged, delivered, dropped } = await logger.close();
+        console.log(pending, logged - delivered - dropped, dropped > 0);`,
+        { logStreamName: "s", maxBatchBytes: 1_000, ...more },
+        { wrapper: ["timeout", "20"] },
+      ).ended;
+      assert.deepEqual([code, stdout], [0, "0 0 true\n"], stderr);
+    });
+  }
+
+  it("an onLoss that logs does not call itself in an exit listener after ours", async (t) => {
+    const compiled = await compiledFor(t);
+    const { code, stdout, stderr } = await compiled.start(
+      `let calls = 0;
+      const onLoss = () => (calls++, logger.error("lost"));
+      const logger = new CloudwatchLogger("g", { ...options, client: { send: () => new Promise(() => {}) }, onLoss });
+      process.on("exit", () => {
+        logger.info("late");
+        const { logged, dropped, pending } = logger.stats();
+        fs.writeSync(1, JSON.stringify([calls < 10, logged - dropped, pending]));
+      });
+      logger.info("x");
+      process.exit();`,
+      { logStreamName: "s" },
+    ).ended;
+    assert.deepEqual([code, stdout], [0, "[true,0,0]"]);
+    for (const message of ["x", "late"]) assert.ok(stderr.includes(`"message\\":\\"${message}\\"`), message);
+  });
+
+  it("a line without an end that an exit listener after ours writes is printed", async (t) => {
+    const compiled = await compiledFor(t);
+    const { code, stderr } = await compiled.start(
+      `const stream = new CloudwatchLogger("g", { ...options, client: { send: async () => ({}) } }).stream();
+      process.on("exit", () => stream.write("the last words"));
+      process.exit();`,
+      { logStreamName: "s" },
+    ).ended;
+    assert.equal(code, 0);
+    assert.match(stderr, /"message":"the last words"/);
+  });
+});
+
 describe("the sender", () => {
   it("sends nothing once close() has resolved", async () => {
     for (const _ of range(5)) {
@@ -413,7 +477,7 @@ describe("near the end of the stack", () => {
 
 describe("the spool", () => {
   it("an owner that dies while it notes that it has taken over a file: no event twice", async (t) => {
-    const note = '\n{"taken":true},\n';
+    const note = '!\n{"taken":true},\n';
     for (const length of range(note.length + 1)) {
       const { directory, sent } = await leftBehind(t, 20, 5);
       const [file = ""] = spoolFiles(directory);
@@ -424,6 +488,54 @@ describe("the spool", () => {
       const seen = [errors, sent.length, new Set(sent).size, filesIn(directory)];
       assert.deepEqual(seen, [[], 20, 20, []], `${length} characters of the note`);
     }
+  });
+
+  it("a line that was torn stays without effect, whoever takes the file over", async (t) => {
+    for (const torn of ['{"done":[5,10]},', '{"done":[5,10]}', '{"done":[5']) {
+      const { directory, sent } = await leftBehind(t, 20, 5);
+      const [file = ""] = spoolFiles(directory);
+      writeFileSync(file, readFileSync(file, "utf8") + torn);
+      const options = { maxBatchEvents: 5, maxInFlight: 1 };
+      const second = made(recorder(sent, 1), { ...options, spoolDirectory: directory });
+      await until(() => sent.length === 10 && doneLines(directory) === 3);
+      const left = killed(t, directory);
+      await second.logger.close(0);
+      const third = made(recorder(sent), { ...options, spoolDirectory: left });
+      await third.logger.close();
+      assert.deepEqual([sent.length, new Set(sent).size, third.errors], [20, 20, []], torn);
+    }
+  });
+
+  it("an empty line in the place of an event is damage, and costs no other event", async (t) => {
+    const { directory, sent } = await leftBehind(t, 20, 5);
+    const [file = ""] = spoolFiles(directory);
+    writeFileSync(
+      file,
+      readFileSync(file, "utf8").replace(/(\n.*){2}\n/, (lines) => `${lines.split("\n", 2).join("\n")}\n\n`),
+    );
+    const { logger, errors } = made(recorder(sent), { spoolDirectory: directory });
+    await logger.close();
+    assert.deepEqual([sent.length, new Set(sent).size, errors.length], [20, 20, 1]);
+  });
+
+  it("what listeners of exit log costs no removal of files each time", async (t) => {
+    const compiled = await compiledFor(t);
+    const { code, stdout, stderr } = await compiled.start(
+      `const { rmSync } = fs.default;
+      let removals = 0;
+      fs.default.rmSync = (...given) => (removals++, rmSync(...given));
+      fs.default.promises.unlink = () => new Promise(() => {});
+      const logger = new CloudwatchLogger("g", { ...options, client: { send: async () => ({}) }, onLoss() {} });
+      for (let n = 0; n < 10; n++) logger.info("x".repeat(60_000));
+      process.on("exit", () => {
+        for (let n = 0; n < 1_000; n++) logger.info("late");
+        fs.writeSync(1, String(removals < 100));
+      });
+      while (logger.stats().delivered < 10) await new Promise((resolve) => setImmediate(resolve));
+      process.exit();`,
+      { spoolDirectory: temporaryDirectory(t), logStreamName: "s" },
+    ).ended;
+    assert.deepEqual([code, stdout], [0, "true"], stderr.slice(0, 2_000));
   });
 
   it("a file that forty owners leave, each with an event less, still has a name that the system takes", async (t) => {

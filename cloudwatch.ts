@@ -525,7 +525,7 @@ export class CloudwatchLogger {
   /** `log(level, message, …)`, or `log({ level, message, … })`. Where the first value is no level, the same as `info`. */
   log(first?: unknown, ...rest: unknown[]): void {
     const level = rest.length > 0 ? levelNamed(first) : undefined;
-    const { level: name, ...own } = level === undefined && isRecord(first) ? fieldsOf(first) : {};
+    const { level: name, ...own }: Fields = level === undefined && isRecord(first) ? fieldsOf(first) : {};
     const inside = levelNamed(name);
     if (level !== undefined) this.#log(level, rest[0], rest.slice(1));
     else this.#log(inside ?? "info", inside === undefined ? first : own, rest);

@@ -2152,6 +2152,8 @@ class Sender {
   #hasAnswered = false;
   /** Batches in a row that got through only without gzip. */
   #gzipRefusals: number;
+  /** Bodies of answered requests for reuse: fresh memory for each takes time, and stays until the garbage is collected. */
+  readonly #bodies: Buffer[] = [];
   /** Ends each pause that is under way; and how often `wake()` was called. */
   readonly #pauses = new Set<() => void>();
   #wakes = 0;
@@ -2241,12 +2243,18 @@ class Sender {
       this.requests++;
       if (progress.wasPut) this.retries++;
       progress.wasPut = true;
-      const sdkRequest = { isBuilt: false };
+      const wire: { body?: Buffer } = {};
       const hasTokens = this.hasTokens;
-      const given = await this.#request((sdk) => this.#command(sdk, batch, zip, sdkRequest));
+      const given = await this.#request((sdk) => this.#command(sdk, batch, zip, wire));
       const answer: PutAnswer = isObject(given) ? attempt(() => ({ ...given }), {}) : {};
-      if (sdkRequest.isBuilt && answer.$metadata?.requestId === undefined && answer.nextSequenceToken === undefined)
+      if (
+        wire.body !== undefined &&
+        answer.$metadata?.requestId === undefined &&
+        answer.nextSequenceToken === undefined
+      )
         throw new Error("The endpoint's answer is not one of CloudWatch Logs");
+      // A client of the program's own may keep the body.
+      if (this.#settings.client === undefined && wire.body !== undefined) this.#bodies.push(wire.body);
       this.#hasAnswered = true;
       // A request from before tokens were asked for has no say.
       if (hasTokens) stream.token = answer.nextSequenceToken;
@@ -2335,7 +2343,7 @@ class Sender {
     });
   }
 
-  #command(sdk: typeof Sdk, batch: Batch, zip: boolean, sdkRequest: { isBuilt: boolean }): object {
+  #command(sdk: typeof Sdk, batch: Batch, zip: boolean, wire: { body?: Buffer }): object {
     const { entity, client } = this.#settings;
     const { stream, progress } = batch;
     const logStreamName = stream.name;
@@ -2364,8 +2372,13 @@ class Sender {
         this.#isPlain = at < NO_EVENTS.length;
         if (this.#isPlain)
           throw new Error("The SDK serializes in an unknown way; its own serializer is used from now on");
-        sdkRequest.isBuilt = true;
-        const whole = Buffer.concat([empty.subarray(0, at), ...bytesOf(batch.ranges), empty.subarray(at)]);
+        const pieces = [empty.subarray(0, at), ...bytesOf(batch.ranges), empty.subarray(at)];
+        const length = sum(pieces.map((piece) => piece.length));
+        const spare = this.#bodies.pop();
+        wire.body = spare !== undefined && spare.length >= length ? spare : Buffer.allocUnsafeSlow(1.1 * length);
+        let end = 0;
+        for (const piece of pieces) end += piece.copy(wire.body, end);
+        const whole = wire.body.subarray(0, length);
         const zipped = zip ? await gzip(whole) : whole;
         request.body = zipped.length < whole.length ? zipped : whole;
         if (request.body !== whole) request.headers["content-encoding"] = "gzip";

@@ -816,10 +816,11 @@ class Core {
     }
     // A getter may have closed the logger.
     if (!queue.takes(origin === "notice") && !this.isPastExit) this.dropClosed(timestamp);
-    else if (typeof fit === "string") queue.offer(level, timestamp, fit) || this.#refuse(origin, 1, timestamp);
-    else if ("texts" in fit)
-      queue.offerAll(level, timestamp, fit.texts) || this.#refuse(origin, fit.texts.length, timestamp);
-    else if ("count" in fit) this.#refuse(origin, fit.count, timestamp);
+    else if (typeof fit === "string") {
+      if (!queue.offer(level, timestamp, fit)) this.#refuse(origin, 1, timestamp);
+    } else if ("texts" in fit) {
+      if (!queue.offerAll(level, timestamp, fit.texts)) this.#refuse(origin, fit.texts.length, timestamp);
+    } else if ("count" in fit) this.#refuse(origin, fit.count, timestamp);
     else this.#dropOversize(origin, timestamp, fit);
     if (this.isPastExit) this.exit(STDERR_MS);
     if (level === "fatal" && !this.#isLeaving) queue.sendSoon();

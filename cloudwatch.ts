@@ -1458,12 +1458,17 @@ class Page {
       end = start - 1 + escaped.copy(bytes, start - 1) - 1;
     }
     for (const byte of TAIL) bytes[end++] = byte;
+    this.add(timestamp, end, textBytes + LIMITS.eventOverheadBytes);
+    return true;
+  }
+
+  /** Counts an event whose bytes are written. */
+  add(timestamp: number, end: number, sizeBytes: number): void {
     this.times[this.count] = timestamp;
     this.ends[this.count] = end;
-    this.sizes[this.count] = textBytes + LIMITS.eventOverheadBytes;
+    this.sizes[this.count] = sizeBytes;
     this.count++;
     this.left++;
-    return true;
   }
 
   /** Closes the page. One that is mostly empty gives its memory back; of many tiny events, the numbers are made compact. */
@@ -2007,15 +2012,17 @@ class Queue {
   }
 }
 
-/** A page for recovered events. */
+/** A page for recovered events. There is much of it: it takes no more memory than they do. */
 function pageOf(stream: LogStream, events: readonly LogEvent[]): Page {
-  const texts = events.map(({ message }) => Buffer.from(message));
-  const page = new Page(stream, Buffer.allocUnsafeSlow(sum(texts.map(({ length }) => roomFor(length)))));
-  for (const [index, text] of texts.entries()) {
-    const { timestamp } = events[index] as LogEvent;
-    page.write(timestamp, headOf(timestamp), text, text.length);
-  }
-  page.trim();
+  const elements = events.map((event) => Buffer.from(JSON.stringify(event) + SEPARATOR));
+  const page = new Page(stream, Buffer.concat(elements));
+  page.isOpen = false;
+  for (const [index, { timestamp, message }] of events.entries())
+    page.add(
+      timestamp,
+      page.startOf(index) + (elements[index] as Buffer).length,
+      Buffer.byteLength(message) + LIMITS.eventOverheadBytes,
+    );
   return page;
 }
 

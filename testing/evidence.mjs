@@ -59,7 +59,8 @@ for (const name of names) {
   const { code, output } = await run(check);
   const seconds = (performance.now() - from) / 1_000;
   const found = check.found?.exec(output);
-  if (code !== 0 || found === null) fail(`${name} has failed after ${Math.round(seconds)} s:\n${output.slice(-100_000)}`);
+  if (code !== 0 || found === null)
+    fail(`${name} has failed after ${Math.round(seconds)} s:\n${output.slice(-100_000)}`);
   console.log(`${name}: ${Math.round(seconds)} s${found ? `, ${found[0]}` : ""}`);
   if (check.text !== undefined) write("docs/delivery.md", name, `\n${check.text(found)}\n`);
   else write("CONTRIBUTING.md", `time-${name}`, time(seconds));
